@@ -1,0 +1,36 @@
+"""A simulated RGB-D camera and the refseg node: `ros2 launch refseg_ros demo.launch.py`, then publish an instruction."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The camera and the node in one namespace, so that their relative topic names meet."""
+    namespace = LaunchConfiguration("namespace")
+    share = FindPackageShare("refseg_ros")
+    camera = Node(
+        package="refseg_ros",
+        executable="sim_camera_node",
+        name="sim_camera",
+        namespace=namespace,
+        output="screen",
+        parameters=[{"scene_seed": ParameterValue(LaunchConfiguration("scene_seed"), value_type=int)}],
+    )
+    node = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(PathJoinSubstitution([share, "launch", "refseg.launch.py"])),
+        launch_arguments={"namespace": namespace, "model": LaunchConfiguration("model")}.items(),
+    )
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("namespace", default_value="", description="namespace of both nodes"),
+            DeclareLaunchArgument("model", default_value="compact", description="model name"),
+            DeclareLaunchArgument("scene_seed", default_value="7", description="which scene is simulated"),
+            camera,
+            node,
+        ]
+    )

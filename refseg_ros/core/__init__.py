@@ -1,0 +1,9 @@
+"""What the product means: types, instructions, outcomes, lifting. numpy only; no rclpy, no torch."""
+
+from refseg_ros.core.outcome import ErrorCode, ErrorReport, Outcome, RequestError, Verdict, combine
+from refseg_ros.core.types import Frame, Instance, Intrinsics, Object3D, PhraseVerdict, Segmentation
+
+__all__ = [
+    "ErrorCode", "ErrorReport", "Frame", "Instance", "Intrinsics", "Object3D", "Outcome", "PhraseVerdict",
+    "RequestError", "Segmentation", "Verdict", "combine",
+]
