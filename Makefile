@@ -11,7 +11,7 @@ INTERFACES := $(wildcard msg/*.msg srv/*.srv action/*.action) CMakeLists.txt set
 .NOTPARALLEL:
 
 demo: setup
-	$(BIN)/python -m refseg_ros.cli.main demo --out out/demo
+	$(BIN)/python -m refseg_ros.demo --out out/demo
 
 test: setup $(STAMPS)/dev
 	$(BIN)/ruff check .

@@ -4,6 +4,16 @@ from refseg_ros.core.outcome import ErrorCode, ErrorReport, Outcome, RequestErro
 from refseg_ros.core.types import Frame, Instance, Intrinsics, Object3D, PhraseVerdict, Segmentation
 
 __all__ = [
-    "ErrorCode", "ErrorReport", "Frame", "Instance", "Intrinsics", "Object3D", "Outcome", "PhraseVerdict",
-    "RequestError", "Segmentation", "Verdict", "combine",
+    "ErrorCode",
+    "ErrorReport",
+    "Frame",
+    "Instance",
+    "Intrinsics",
+    "Object3D",
+    "Outcome",
+    "PhraseVerdict",
+    "RequestError",
+    "Segmentation",
+    "Verdict",
+    "combine",
 ]

@@ -55,9 +55,7 @@ def _camera_error(what: str) -> RequestError:
     return RequestError(ErrorCode.CAMERA_INVALID, f"The camera info is not usable: {what}; calibrate the camera.")
 
 
-def intrinsics_from_k(
-    k: npt.ArrayLike, width: int, height: int, distortion: tuple[float, ...] = ()
-) -> Intrinsics:
+def intrinsics_from_k(k: npt.ArrayLike, width: int, height: int, distortion: tuple[float, ...] = ()) -> Intrinsics:
     """Intrinsics from a row-major 3 x 3 K (9 numbers or 3 x 3). Raises RequestError(CAMERA_INVALID)."""
     m = np.asarray(k, np.float64)
     if m.size != 9:

@@ -1,0 +1,318 @@
+"""Text to phrases: what is asked for, how many, and what is not wanted.
+
+Courtesies, verbs and spoken fillers fall away; relations, qualifiers and inner negations stay in the phrase's text.
+The grammar is a page of rules over the words of lexicon.py, English only; text in other languages passes through as
+it is, one phrase a part. It knows nothing of any model or image, raises only RequestError, and reads at most
+MAX_CHARACTERS, so its time is linear in the text's length.
+
+Rulings where English is open: "the mug left of the milk and the bowl" asks for a mug and a bowl; "or" asks for both; a
+list after "not" is excluded as a whole, until a "but" or a new verb; "any mug" accepts every mug; "put X in Y" asks for
+X and for Y. "Not the bowl" alone asks for nothing and is INSTRUCTION_UNREADABLE.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import Enum
+
+from refseg_ros.core import lexicon as lex
+from refseg_ros.core.outcome import ErrorCode, RequestError
+
+MAX_CHARACTERS = 1000
+MAX_PHRASES = 16
+
+_INVISIBLE = dict.fromkeys([0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
+_QUOTES = str.maketrans({"‘": "'", "’": "'", "‛": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'})
+_SPECIAL = re.compile(
+    r"<\s*\|[^<>]{0,80}\|?\s*>|<{1,2}\s*/?\s*[A-Za-z_][^<>]{0,80}>{1,2}|<0x[0-9A-Fa-f]{2}>"
+    r"|\[\s*/?\s*[A-Z][A-Z_]*[0-9]*\s*\]|\[\s*/?\s*(?:seg|rej|cls|sep|mask|pad|unk|inst|box|loc|image|img)[0-9]*\s*\]",
+)
+_TOKENS = re.compile(r"[,;:!?()\"\[\]{}]|[^\s,;:!?()\"\[\]{}]+")
+_STOPS = frozenset(";!?")
+_COMMAS = frozenset(",:()")
+
+
+class Number(Enum):
+    """How many things a phrase asks for."""
+
+    SINGULAR = "singular"
+    PLURAL = "plural"
+    COUNT = "count"
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One thing asked for. text: what a model reads; count: how many, for COUNT only; negated: it must not be chosen."""
+
+    text: str
+    number: Number = Number.SINGULAR
+    count: int | None = None
+    negated: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise ValueError("Phrase.text must not be empty")
+        if (self.number is Number.COUNT) != (self.count is not None) or (self.count is not None and self.count < 1):
+            raise ValueError(f"Phrase.count must be positive for COUNT and None otherwise, not {self.count}")
+
+
+@dataclass
+class _Part:
+    """A stretch of words between two joints. joint: the word before it ("" at a sentence's start)."""
+
+    joint: str
+    words: list[str]
+    negated: bool = False
+    verb: str = ""  # the verb in force, lower case
+    own_verb: bool = False
+
+    @property
+    def low(self) -> list[str]:
+        return [w.lower() for w in self.words]
+
+
+def parse(text: str) -> tuple[Phrase, ...]:
+    """The phrases of an instruction, in order. Raises RequestError (an INSTRUCTION_ code) and nothing else."""
+    phrases: list[Phrase] = []
+    for sentence in _sentences(_checked(text)):
+        parts = _joined(_polarised(_split(sentence)))
+        for part in parts:
+            for words in _places(part):
+                words = _trim(words)
+                if words and any(c.isalpha() for c in "".join(words)):
+                    number, count = _number([w.lower() for w in words])
+                    phrases.append(Phrase(_spell(words), number, count, part.negated))
+        if len(phrases) > MAX_PHRASES:
+            raise RequestError(
+                ErrorCode.INSTRUCTION_TOO_MANY_PHRASES,
+                f"The instruction names more than {MAX_PHRASES} things; ask for them in several requests.",
+            )
+    if not phrases:
+        raise RequestError(ErrorCode.INSTRUCTION_EMPTY, "The instruction names nothing to look for; name an object.")
+    if all(p.negated for p in phrases):
+        raise RequestError(
+            ErrorCode.INSTRUCTION_UNREADABLE,
+            "The instruction only says what is not wanted; name what to look for, as in 'everything but the bowl'.",
+        )
+    return tuple(phrases)
+
+
+def _checked(text: str) -> str:
+    """The text, NFKC-normalised and safe to read. Raises RequestError."""
+    if not isinstance(text, str) or not text.strip():
+        raise RequestError(ErrorCode.INSTRUCTION_EMPTY, "The instruction is empty; name an object to look for.")
+    clean = ""
+    if len(text) <= MAX_CHARACTERS:
+        clean = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).translate(_INVISIBLE).translate(_QUOTES)
+    if len(text) > MAX_CHARACTERS or len(clean) > MAX_CHARACTERS:
+        raise RequestError(
+            ErrorCode.INSTRUCTION_TOO_LONG,
+            f"The instruction has {max(len(text), len(clean))} characters and the limit is {MAX_CHARACTERS}; shorten it.",
+        )
+    bad = next((c for c in clean if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\t\n\r"), None)
+    if bad is not None:
+        raise RequestError(
+            ErrorCode.INSTRUCTION_CONTROL_CHARACTERS,
+            f"The instruction holds the control character U+{ord(bad):04X}; send plain text.",
+        )
+    if _SPECIAL.search(clean):
+        raise RequestError(
+            ErrorCode.INSTRUCTION_SPECIAL_TOKENS,
+            "The instruction holds a token reserved for models, such as [SEG] or <image>; use plain words.",
+        )
+    if not clean.strip():
+        raise RequestError(ErrorCode.INSTRUCTION_EMPTY, "The instruction is empty; name an object to look for.")
+    if not any(c.isalpha() for c in clean):
+        raise RequestError(ErrorCode.INSTRUCTION_UNREADABLE, "The instruction has no words; name an object to look for.")
+    return clean
+
+
+def _sentences(text: str) -> list[list[str]]:
+    """Sentences as lists of words and ",". Noise is dropped; dots end a sentence only at a word's end."""
+    out: list[list[str]] = [[]]
+    for line in re.split(r"[\n\r]+", text):
+        for token in _TOKENS.findall(line):
+            if token in _STOPS:
+                out.append([])
+            elif token in _COMMAS:
+                out[-1].append(",")
+            elif token in '"[]{}':
+                continue
+            else:
+                word = token.rstrip(".…。").strip("'") if len(token) > 1 else token.strip(".'")
+                if word and word.lower() not in lex.NOISE and word not in ("-", "–", "—", "*"):
+                    out[-1].append(word)
+                if word != token and token.endswith((".", "…", "。")):
+                    out.append([])
+        out.append([])
+    return [s for s in out if any(w != "," for w in s)]
+
+
+def _split(words: list[str]) -> list[_Part]:
+    """Cut a sentence at commas and conjunctions; compounds stay whole, and "except", "not the ..." begin a part."""
+    low, parts, i = [w.lower() for w in words], [_Part("", [])], 0
+    while i < len(words):
+        joint, n = "", 0
+        if low[i] == ",":
+            joint, n = ",", 1
+        elif n := lex.longest(low, i, lex.EXCEPT):
+            joint = "except"
+        elif n := lex.longest(low, i, lex.CONJUNCTIONS):
+            pair = (low[i - 1], low[i + 1]) if 0 < i < len(low) - 1 else ()
+            joint, n = ("", 0) if low[i] in ("and", "&", "n") and pair in lex.COMPOUNDS else (" ".join(low[i : i + n]), n)
+        elif low[i] == "not" and i and low[i - 1] not in lex.COPULAS and low[i + 1 : i + 2] != [","]:
+            if low[i + 1 : i + 2] and low[i + 1] in lex.DETERMINERS:
+                joint, n = "except", 1
+        if not n:
+            parts[-1].words.append(words[i])
+            i += 1
+            continue
+        if parts[-1].words:
+            parts.append(_Part(joint, []))
+        elif joint != "," or not parts[-1].joint:  # ", and": the later joint tells more
+            parts[-1].joint = joint
+        i += n
+    return [p for p in parts if p.words]
+
+
+def _polarised(parts: list[_Part]) -> list[_Part]:
+    """Take openers, verbs and negations from each part's start; mark negated parts and the verb in force."""
+    negated, verb, out = False, "", []
+    for part in parts:
+        before = out[-1].low if out else []
+        if part.joint == "except":
+            negated = True
+        elif part.joint == "but":
+            negated = bool(before) and before[0] in lex.EVERYTHING
+        low, i = part.low, 0
+        while i < len(low):
+            if n := lex.longest(low, i, lex.NEGATIONS):
+                if low[i] in ("not", "without") and _goes_on(low[i + n :]) and before:
+                    break  # "the mug, not red": an inner negation, the phrase's own
+                negated, i = True, i + n
+                verb = "" if low[i - 1] in ("leave", "ignore", "skip", "avoid") else verb
+            elif n := _verb_at(low, i):
+                negated = negated and (i > 0 and bool(lex.longest(low, 0, lex.NEGATIONS))) and part.joint != "then"
+                verb, part.own_verb, i = low[i], True, i + n
+                while i < len(low) and low[i] in ("me", "us"):
+                    i += 1
+            elif (n := lex.longest(low, i, lex.OPENERS, 8)) or (n := int(low[i] == "to" and i > 0)):
+                i += n
+            else:
+                break
+        part.words, part.negated, part.verb = part.words[i:], negated, verb
+        if part.words:
+            out.append(part)
+    return out
+
+
+def _verb_at(low: list[str], i: int) -> int:
+    """How many words of a verb stand at i; 0 when they may be a noun or an adjective."""
+    if n := lex.longest(low, i, lex.VERBS):
+        return n
+    n = lex.longest(low, i, lex.MAYBE_VERBS)
+    follows = low[i + n] if n and i + n < len(low) else ""
+    return n if follows in lex.DETERMINERS or follows.isdigit() else 0
+
+
+def _goes_on(low: list[str]) -> bool:
+    """Whether the words can only qualify something before them: adjectives alone, or a relation first."""
+    return bool(low) and (low[0] in lex.CONTINUERS or all(w in lex.ADJECTIVES for w in low))
+
+
+def _nounless(low: list[str], then: list[str]) -> bool:
+    """Whether a part is a determiner and adjectives, its noun still to come in the part `then`."""
+    body = [w for w in low if w not in lex.DETERMINERS]
+    colour_next = bool(then) and then[0] in lex.COLOURS and len(then) > 1
+    return bool(body) and all(w in lex.ADJECTIVES or (colour_next and w in lex.NOUN_COLOURS) for w in body)
+
+
+def _joined(parts: list[_Part]) -> list[_Part]:
+    """Rejoin parts that one phrase was cut into, and lend a shared noun: "the red and the blue mug"."""
+    out: list[_Part] = []
+    for part in parts:
+        low, last = part.low, out[-1] if out else None
+        if last is not None and not part.own_verb and (last.negated == part.negated):
+            before = last.low
+            between = "between" in before and not {"and", ","} & set(before[before.index("between") :])
+            bare = _nounless(before, low)
+            free = low[0] not in lex.DETERMINERS
+            qualifies = _goes_on(low) or (low[0] == "not" and _goes_on(low[1:]))
+            if (between and part.joint == "and") or (bare and free) or qualifies:
+                glue = [","] if part.joint == "," else [part.joint]
+                last.words += (glue if part.joint in (",", "and", "or", "but", "&") else ["and"]) + part.words
+                continue
+            if bare and not free:
+                noun = [w for k, w in enumerate(part.words) if any(v not in lex.ADJECTIVES for v in low[1 : k + 1])]
+                last.words += noun
+        out.append(part)
+    first = next((k for k, p in enumerate(out) if p.low[0] == "both"), None)
+    if first is not None and first + 1 < len(out) and len(out[first].words) > 1 and out[first].low[1] in lex.DETERMINERS:
+        out[first].words = out[first].words[1:]  # "both the mug and the bowl"
+    return out
+
+
+def _places(part: _Part) -> list[list[str]]:
+    """[thing] or [thing, place]: "put X in Y", "take X from Y"."""
+    low = part.low
+    if not part.verb:
+        return [part.words]
+    cuts: list[tuple[int, int]] = []
+    for i in range(len(low)):
+        n = lex.longest(low, i, lex.SOURCES) or (lex.longest(low, i, lex.PLACES) if part.verb in lex.PLACING else 0)
+        if not n or i + n >= len(low) or (cuts and i < sum(cuts[-1])):
+            continue
+        rest = [w for w in low[i + n :] if w not in lex.DETERMINERS]
+        if not rest or rest[0] in lex.SIDES or (low[i] == "of" and i):
+            continue
+        cuts.append((i, n))
+    if not cuts:
+        return [part.words]
+    strong = [c for c in cuts if low[c[0]] in ("into", "onto", "from")]
+    at, n = (strong or cuts)[-1]
+    return [part.words[:at], part.words[at + n :]]
+
+
+def _trim(words: list[str]) -> list[str]:
+    """Without trailing courtesies, particles and bare pronouns."""
+    words = [w for k, w in enumerate(words) if w != "," or 0 < k < len(words) - 1]
+    while words:
+        low = [w.lower() for w in words]
+        n = next((n for n in range(min(4, len(low)), 0, -1) if tuple(low[-n:]) in lex.CLOSERS), 0)
+        if not n and low[-1] in lex.PARTICLES | {"and", "or", ","}:
+            n = 1
+        if not n:
+            break
+        words = words[:-n]
+    return [] if all(w.lower() in lex.PRONOUNS for w in words) else words
+
+
+def _spell(words: list[str]) -> str:
+    """Words to text: function words in lower case, no space before a comma."""
+    known = [w.lower() if w.lower() in lex.DETERMINERS or w.lower() in lex.ADJECTIVES else w for w in words]
+    return " ".join(known).replace(" ,", ",")
+
+
+def _number(low: list[str]) -> tuple[Number, int | None]:
+    """How many the phrase asks for, from its determiners, or else from its head noun's ending."""
+    words = low[1:] if low[0] in ("the", "my", "your", "our", "these", "those", "all", "any") and len(low) > 1 else low
+    first = words[0]
+    if words[:3] == ["a", "pair", "of"] or words[:2] == ["pair", "of"]:
+        return (Number.SINGULAR, None) if lex.SOLE_PAIRS & set(words) else (Number.COUNT, 2)
+    if first == "both" or words[:3] == ["a", "couple", "of"]:
+        return Number.COUNT, 2
+    value = lex.NUMBERS.get(first, int(first) if first.isascii() and first.isdigit() and len(first) < 4 else None)
+    if value is not None and value >= 2 and len(words) > 1 and words[1] not in lex.UNITS:
+        return Number.COUNT, value
+    if value == 1 or first in ("a", "an", "this", "another"):
+        return (Number.PLURAL, None) if words[:2] in (["a", "few"], ["a", "lot"]) else (Number.SINGULAR, None)
+    if low[0] in lex.PLURAL_WORDS or first in lex.PLURAL_WORDS:
+        return Number.PLURAL, None
+    stop = next((k for k, w in enumerate(words) if k and (w in lex.CONTINUERS - {"left", "right"} or w == ",")), len(words))
+    head = words[stop - 1]
+    if head in lex.SOLE_PAIRS or head in lex.IRREGULAR_PLURALS:
+        return (Number.PLURAL, None) if head in lex.IRREGULAR_PLURALS and head != "fish" else (Number.SINGULAR, None)
+    plural = len(head) > 2 and head.endswith("s") and not head.endswith(("ss", "us", "is", "'s"))
+    return (Number.PLURAL, None) if plural and head not in lex.SINGULAR_S else (Number.SINGULAR, None)

@@ -1,0 +1,238 @@
+"""Makes scenes: objects dropped on a table, looked at by a camera, with exact depth, masks and poses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from refseg_ros.sim import assets
+from refseg_ros.sim.catalogue import CATALOGUE
+from refseg_ros.sim.pool import TABLE_HEIGHT, ObjectPool, multiply
+
+HALF_TURN = 2**-0.5
+SETTLE_STEPS = 250
+TABLE_RADIUS = 0.33
+FAR_M = 6.0
+
+
+@dataclass(frozen=True)
+class SceneObject:
+    """One object in view or hidden. position in metres (body origin): world, and camera optical frame.
+
+    centroid_m: mean of its visible surface in the optical frame, None when nothing of it is visible.
+    inside: id of the object it lies in or on.
+    """
+
+    id: int
+    key: str
+    noun: str
+    category: str
+    colours: tuple[str, ...]
+    position_world: tuple[float, float, float]
+    position_camera: tuple[float, float, float]
+    centroid_m: tuple[float, float, float] | None
+    visible_px: int
+    inside: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """rgb uint8 (H, W, 3); depth float32 (H, W) metres along the optical axis, 0 = none; instance_ids int16 (H, W),
+    -1 background, else SceneObject.id; k 3 x 3; t_world_camera 4 x 4 (optical frame to world)."""
+
+    seed: int
+    rgb: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    instance_ids: npt.NDArray[np.int16]
+    k: npt.NDArray[np.float64]
+    t_world_camera: npt.NDArray[np.float64]
+    objects: tuple[SceneObject, ...]
+
+
+@dataclass(frozen=True)
+class _Placed:
+    index: int
+    xy: tuple[float, float]
+    radius: float
+    height: float
+
+
+class SceneEngine:
+    """Repeatable scenes: the same seed, keys and size give the same scene. Use as a context, or call close().
+
+    Raises assets.AssetsMissing when no object is installed.
+    """
+
+    def __init__(self, keys: Sequence[str] | None = None, width: int = 640, height: int = 480) -> None:
+        folder = assets.prepare()
+        self.width, self.height = width, height
+        self._pool = ObjectPool(sorted(assets.sources()) if keys is None else keys, folder, width, height)
+        self._material_colours = self._pool.model.mat_rgba.copy()
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def __enter__(self) -> SceneEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def scene(self, seed: int, count: tuple[int, int] = (4, 10)) -> Scene:
+        """A scene of count[0] to count[1] objects, settled by physics and rendered without sensor faults."""
+        rng = np.random.default_rng(seed)
+        pool = self._pool
+        wanted = min(int(rng.integers(count[0], count[1] + 1)), len(pool.keys))
+        picked = [int(i) for i in rng.choice(len(pool.keys), wanted, replace=False)]
+        mujoco.mj_resetData(pool.model, pool.data)
+        pool.activate(picked)
+        placed, inside = self._place(rng, picked)
+        pool.activate([p.index for p in placed])
+        for _ in range(SETTLE_STEPS):
+            mujoco.mj_step(pool.model, pool.data)
+        self._furnish(rng)
+        k, t_world_camera = self._aim(rng)
+        mujoco.mj_forward(pool.model, pool.data)
+        rgb, depth, indices = self._render()
+        objects = self._describe(placed, inside, depth, indices, k, t_world_camera)
+        ids = np.full(len(pool.keys) + 1, -1, np.int16)
+        for position, p in enumerate(placed):
+            ids[p.index] = position
+        return Scene(seed, rgb, depth, ids[indices], k, t_world_camera, objects)
+
+    def _pose(self, rng: np.random.Generator, key: str) -> npt.NDArray[np.float64]:
+        """A quaternion a thing of this kind may lie or stand in."""
+        entry = CATALOGUE[key]
+        turn = rng.uniform(0, 2 * np.pi)
+        standing, as_is = [HALF_TURN, HALF_TURN, 0, 0], [1.0, 0, 0, 0]
+        base: list[float] = standing if entry.upright_y else as_is
+        if entry.upright_y and rng.random() < (0.8 if entry.category == "box" else 0.2):
+            base = as_is  # boxes mostly lie flat, bottles and cartons now and then
+        if entry.category == "book" and rng.random() < 0.8:
+            base = [HALF_TURN, 0, HALF_TURN, 0]
+        return multiply([np.cos(turn / 2), 0, 0, np.sin(turn / 2)], base)
+
+    def _place(self, rng: np.random.Generator, picked: list[int]) -> tuple[list[_Placed], dict[int, int]]:
+        """Free places on the table; small things may go into containers. Those without a place are left out."""
+        pool, placed, inside = self._pool, [], {}
+        for index in sorted(picked, key=lambda i: not CATALOGUE[pool.keys[i]].holds):
+            key = pool.keys[index]
+            entry = CATALOGUE[key]
+            quaternion = self._pose(rng, key)
+            low, high = pool.extent(index, quaternion)
+            radius = float(np.hypot(*(high - low)[:2])) / 2 * 0.8
+            centre = (low + high)[:2] / 2
+            free = [p for p in placed if CATALOGUE[pool.keys[p.index]].holds and p.index not in inside.values()]
+            small = max((high - low)[:2]) < 0.11 and not entry.holds
+            if small and free and rng.random() < 0.3:
+                host = free[int(rng.integers(len(free)))]
+                xy, z = host.xy, TABLE_HEIGHT + host.height + 0.01
+                inside[index] = host.index
+            else:
+                spot = self._free_spot(rng, placed, radius)
+                if spot is None:
+                    continue
+                xy, z = spot, TABLE_HEIGHT + 0.004
+            height = 0.02 if entry.holds == "on" else float((high - low)[2])
+            placed.append(_Placed(index, xy, radius, height))
+            at = pool.qpos[index]
+            pool.data.qpos[at : at + 3] = [xy[0] - centre[0], xy[1] - centre[1], z - low[2]]
+            pool.data.qpos[at + 3 : at + 7] = quaternion
+        return placed, inside
+
+    @staticmethod
+    def _free_spot(rng: np.random.Generator, placed: list[_Placed], radius: float) -> tuple[float, float] | None:
+        for _ in range(60):
+            x, y = rng.uniform(-TABLE_RADIUS, TABLE_RADIUS, 2)
+            if all(np.hypot(x - p.xy[0], y - p.xy[1]) > radius + p.radius for p in placed):
+                return float(x), float(y)
+        return None
+
+    def _furnish(self, rng: np.random.Generator) -> None:
+        """Surfaces, lights and their tints."""
+        model, surfaces = self._pool.model, self._pool.surfaces
+        for name in ("table", "floor"):
+            model.geom_matid[model.geom(name).id] = model.material(surfaces[rng.integers(len(surfaces))]).id
+        wall = model.material(surfaces[rng.integers(len(surfaces))]).id
+        for index in range(4):
+            model.geom_matid[model.geom(f"wall{index}").id] = wall
+        model.mat_rgba[:] = self._material_colours
+        tint = 1 + rng.uniform(-0.1, 0.1, 3)
+        for light, (low, high), radius in ((0, (0.4, 0.8), 0.8), (1, (0.1, 0.4), 1.0)):
+            angle = rng.uniform(0, 2 * np.pi)
+            place = np.array([np.cos(angle) * radius, np.sin(angle) * radius, rng.uniform(1.2, 2.2)])
+            direction = np.array([0, 0, TABLE_HEIGHT]) - place
+            model.light_pos[light], model.light_dir[light] = place, direction / np.linalg.norm(direction)
+            model.light_diffuse[light] = rng.uniform(low, high) * tint
+        model.vis.headlight.ambient[:] = rng.uniform(0.2, 0.45)
+        model.vis.headlight.diffuse[:] = rng.uniform(0.1, 0.35)
+
+    def _aim(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Turn the camera to the table: K and the pose of its optical frame in the world."""
+        model = self._pool.model
+        azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(25, 65))
+        distance = rng.uniform(0.7, 1.1)
+        target = np.array([0, 0, TABLE_HEIGHT + 0.03]) + rng.uniform(-0.06, 0.06, 3)
+        back = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
+        position = target + distance * back
+        right = np.cross([0, 0, 1], back)
+        right /= np.linalg.norm(right)
+        axes = np.stack([right, np.cross(back, right), back], 1)
+        quaternion = np.zeros(4)
+        mujoco.mju_mat2Quat(quaternion, axes.ravel())
+        model.cam_pos[0], model.cam_quat[0], model.cam_fovy[0] = position, quaternion, rng.uniform(42, 58)
+        focal = self.height / 2 / np.tan(np.radians(model.cam_fovy[0]) / 2)
+        k = np.array([[focal, 0, self.width / 2], [0, focal, self.height / 2], [0, 0, 1]])
+        pose = np.eye(4)
+        pose[:3, :3] = axes @ np.diag([1, -1, -1])  # OpenGL camera (y up, z back) to optical (y down, z forward)
+        pose[:3, 3] = position
+        return k, pose
+
+    def _render(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """Colour, metric depth, and the pool's object index by pixel (-1 none)."""
+        pool, renderer = self._pool, self._pool.renderer
+        renderer.update_scene(pool.data, "camera", pool.options)
+        rgb = renderer.render().copy()
+        renderer.enable_depth_rendering()
+        depth = renderer.render().copy()
+        renderer.disable_depth_rendering()
+        renderer.enable_segmentation_rendering()
+        segments = renderer.render()
+        geom = np.where(segments[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM), segments[..., 0], -1)
+        renderer.disable_segmentation_rendering()
+        depth[depth > FAR_M] = 0
+        return rgb, depth.astype(np.float32), pool.object_of_geom[geom]
+
+    def _describe(
+        self, placed: list[_Placed], inside: dict[int, int], depth: npt.NDArray, indices: npt.NDArray,
+        k: npt.NDArray, pose: npt.NDArray,
+    ) -> tuple[SceneObject, ...]:  # fmt: skip
+        pool = self._pool
+        id_of = {p.index: position for position, p in enumerate(placed)}
+        to_camera = np.linalg.inv(pose)
+        objects = []
+        for position, p in enumerate(placed):
+            key = pool.keys[p.index]
+            entry = CATALOGUE[key]
+            world = pool.data.xpos[pool.body[p.index]]
+            camera = to_camera[:3, :3] @ world + to_camera[:3, 3]
+            rows, cols = np.nonzero(indices == p.index)
+            z = depth[rows, cols]
+            centroid = None
+            if len(z):
+                x, y = (cols + 0.5 - k[0, 2]) / k[0, 0] * z, (rows + 0.5 - k[1, 2]) / k[1, 1] * z
+                centroid = (float(x.mean()), float(y.mean()), float(z.mean()))
+            host = inside.get(p.index)
+            objects.append(
+                SceneObject(
+                    position, key, entry.noun, entry.category, entry.colours,
+                    (float(world[0]), float(world[1]), float(world[2])),
+                    (float(camera[0]), float(camera[1]), float(camera[2])),
+                    centroid, len(z), None if host is None else id_of.get(host),
+                )  # fmt: skip
+            )
+        return tuple(objects)

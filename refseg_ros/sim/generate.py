@@ -1,0 +1,171 @@
+"""Writes scenes: files for training (raw renderings) and datasets in the common form (sensor faults included)."""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from rich.progress import track
+
+from refseg_ros.sim.engine import Scene, SceneEngine
+from refseg_ros.sim.expressions import Expression, expressions
+from refseg_ros.sim.sensor import SensorModel
+
+SPLIT_SEEDS = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+MAX_PER_TYPE = 2
+MAX_STORED_PER_TYPE = 40
+
+
+@dataclass(frozen=True, eq=False)
+class StoredScene:
+    """A scene read back: arrays as in Scene, objects and expressions as dicts."""
+
+    rgb: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    instance_ids: npt.NDArray[np.int16]
+    k: npt.NDArray[np.float64]
+    objects: list[dict[str, Any]]
+    expressions: list[dict[str, Any]]
+
+
+def encode_png(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """A PNG file as bytes; colour images are RGB."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    ok, data = cv2.imencode(".png", bgr)
+    if not ok:
+        raise ValueError(f"cannot encode a {image.dtype} {image.shape} image as PNG")
+    return data.ravel()
+
+
+def as_dict(expression: Expression) -> dict[str, Any]:
+    """JSON form: targets as sorted lists."""
+    return asdict(expression) | {"targets": [sorted(t) for t in expression.targets]}
+
+
+def save_scene(path: Path, scene: Scene) -> None:
+    """Write one training file, whole or not at all."""
+    said = choose(scene, np.random.default_rng(scene.seed), MAX_STORED_PER_TYPE)
+    meta = {"objects": [asdict(o) for o in scene.objects], "expressions": [as_dict(e) for e in said]}
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        rgb=encode_png(scene.rgb),
+        depth=encode_png(np.round(scene.depth * 1000).astype(np.uint16)),
+        ids=encode_png((scene.instance_ids + 1).astype(np.uint8)),
+        k=scene.k,
+        meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
+    )
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(buffer.getvalue())
+    partial.rename(path)
+
+
+def load_scene(path: Path) -> StoredScene:
+    """Read a file that save_scene() wrote."""
+    with np.load(path) as data:
+        meta = json.loads(data["meta"].tobytes())
+        bgr = cv2.imdecode(data["rgb"], cv2.IMREAD_COLOR)
+        depth = cv2.imdecode(data["depth"], cv2.IMREAD_UNCHANGED)
+        ids = cv2.imdecode(data["ids"], cv2.IMREAD_UNCHANGED)
+        k = data["k"]
+    if bgr is None or depth is None or ids is None:
+        raise ValueError(f"{path} is damaged: delete it and generate the scenes again")
+    rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    return StoredScene(
+        rgb, depth.astype(np.float32) / 1000, ids.astype(np.int16) - 1, k, meta["objects"], meta["expressions"]
+    )
+
+
+def _generate_some(job: tuple[Path, list[int], int, int]) -> int:
+    out, seeds, width, height = job
+    with SceneEngine(width=width, height=height) as engine:
+        for seed in seeds:
+            save_scene(out / f"scene_{seed:07d}.npz", engine.scene(seed, count=(4, 12)))
+    return len(seeds)
+
+
+def generate(
+    out: Path, count: int, seed: int = 0, width: int = 320, height: int = 240, workers: int = 2, chunk: int = 50
+) -> int:
+    """Training files for seeds seed .. seed + count - 1; those already there are kept. Returns how many were made."""
+    out.mkdir(parents=True, exist_ok=True)
+    seeds = [s for s in range(seed, seed + count) if not (out / f"scene_{s:07d}.npz").exists()]
+    jobs = [(out, seeds[i : i + chunk], width, height) for i in range(0, len(seeds), chunk)]
+    # Each process renders with an OpenGL context of its own, which a forked copy of ours would not be.
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        done = pool.imap_unordered(_generate_some, jobs)
+        return sum(track(done, total=len(jobs), description=f"rendering {len(seeds)} scenes"))
+
+
+def choose(scene: Scene, rng: np.random.Generator, most: int = MAX_PER_TYPE) -> Iterator[Expression]:
+    """At most `most` expressions of each type."""
+    said = expressions(scene)
+    for kind in sorted({e.type for e in said}):
+        of_kind = [e for e in said if e.type == kind]
+        for index in rng.permutation(len(of_kind))[:most]:
+            yield of_kind[index]
+
+
+def write_dataset(out: Path, count: int, seed: int = 0, split: str = "train", size: tuple[int, int] = (640, 480)) -> int:
+    """A dataset folder as the contract describes it; returns the number of (image, instruction) lines.
+
+    Raises ValueError for a split other than train, val, test.
+    """
+    if split not in SPLIT_SEEDS:
+        raise ValueError(f"split must be one of {', '.join(SPLIT_SEEDS)}, not {split!r}")
+    for folder in ("rgb", "depth", "mask"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    sensor, lines = SensorModel(), []
+    with SceneEngine(width=size[0], height=size[1]) as engine:
+        for number in track(range(count), description=f"rendering {count} scenes"):
+            scene_seed = SPLIT_SEEDS[split] + seed * 10_000 + number
+            scene, rng = engine.scene(scene_seed, count=(4, 12)), np.random.default_rng(scene_seed)
+            name = f"{number:04d}"
+            depth_mm = np.round(sensor.depth(scene.depth, rng) * 1000).astype(np.uint16)
+            (out / "rgb" / f"{name}.png").write_bytes(encode_png(sensor.color(scene.rgb, rng)).tobytes())
+            (out / "depth" / f"{name}.png").write_bytes(encode_png(depth_mm).tobytes())
+            for o in scene.objects:
+                if o.visible_px:
+                    mask = ((scene.instance_ids == o.id) * 255).astype(np.uint8)
+                    (out / "mask" / f"{name}_{o.id}.png").write_bytes(encode_png(mask).tobytes())
+            for expression in choose(scene, rng):
+                lines.append(json.dumps(_line(name, scene, expression)))
+    (out / "index.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return len(lines)
+
+
+def _line(name: str, scene: Scene, expression: Expression) -> dict[str, Any]:
+    height, width = scene.depth.shape
+    line: dict[str, Any] = {
+        "image": f"rgb/{name}.png",
+        "depth": f"depth/{name}.png",
+        "camera": {"width": width, "height": height, "k": scene.k.ravel().tolist()},
+        "instruction": expression.text,
+        "type": expression.type,
+        "phrases": list(expression.phrases),
+        "targets": [
+            {
+                "phrase": phrase,
+                "mask": f"mask/{name}_{i}.png",
+                "centroid_m": scene.objects[i].centroid_m,
+                "visible": 1.0 if scene.objects[i].visible_px else 0.0,
+            }
+            for phrase, ids in enumerate(expression.targets)
+            for i in sorted(ids)
+        ],
+    }
+    return line | ({"expect": expression.expect} if expression.expect else {})
+
+
+if __name__ == "__main__":
+    import sys
+
+    generate(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

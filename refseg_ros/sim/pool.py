@@ -1,0 +1,136 @@
+"""One compiled MuJoCo model that holds every object; a scene then only switches objects on and moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+TABLE_HEIGHT = 0.4
+HIDDEN_GROUP, SHOWN_GROUP = 4, 1
+WALLS = (((2.2, 0.0, 1.0), 0), ((-2.2, 0.0, 1.0), 0), ((0.0, 2.2, 1.0), 1), ((0.0, -2.2, 1.0), 1))
+
+
+class ObjectPool:
+    """The room, a table, two lights, a camera and one free body for each key, compiled once (seconds).
+
+    Units metres, world z up, table top at TABLE_HEIGHT. Public arrays are indexed by the key's position.
+    """
+
+    def __init__(self, keys: Sequence[str], assets: Path, width: int, height: int) -> None:
+        self.keys = tuple(keys)
+        spec = mujoco.MjSpec()
+        spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
+        spec.visual.quality.shadowsize = 2048 if width > 400 else 1024
+        spec.visual.quality.offsamples = 4
+        spec.visual.map.znear, spec.visual.map.zfar = 0.05, 10.0
+        spec.stat.extent, spec.stat.center = 1.0, [0, 0, TABLE_HEIGHT]
+        spec.option.timestep = 0.004
+        self.surfaces = self._add_surfaces(spec, assets / "surfaces")
+        self._add_room(spec)
+        for index, key in enumerate(self.keys):
+            frame = spec.worldbody.add_frame(pos=[3 + 0.5 * index, 0, -3])
+            child = mujoco.MjSpec.from_file(str(assets / key / f"{key}.xml"))
+            body = frame.attach_body(child.body("object"), f"{index}-", "")
+            body.name = f"object{index}"
+            body.add_freejoint(name=f"joint{index}")
+        self.model = model = spec.compile()
+        self.data = mujoco.MjData(model)
+        self.body = np.array([model.body(f"object{i}").id for i in range(len(self.keys))])
+        self.qpos = np.array([model.joint(f"joint{i}").qposadr[0] for i in range(len(self.keys))])
+        self.dof = np.array([model.joint(f"joint{i}").dofadr[0] for i in range(len(self.keys))])
+        self.contype, self.conaffinity = model.geom_contype.copy(), model.geom_conaffinity.copy()
+        self.visual = [self._visual_geoms(int(b)) for b in self.body]
+        self.object_of_geom = np.full(model.ngeom + 1, -1)  # the last entry serves pixels without a geom
+        for index, geoms in enumerate(self.visual):
+            self.object_of_geom[geoms] = index
+        self.static_groups = np.full(model.ngeom, HIDDEN_GROUP)
+        for name in ("floor", "table", *(f"wall{i}" for i in range(len(WALLS)))):
+            self.static_groups[model.geom(name).id] = SHOWN_GROUP
+        self.options = mujoco.MjvOption()
+        self.options.geomgroup[:] = 0
+        self.options.geomgroup[SHOWN_GROUP] = 1
+        self.renderer = mujoco.Renderer(model, height, width)
+
+    @staticmethod
+    def _add_surfaces(spec: mujoco.MjSpec, folder: Path) -> list[str]:
+        names = []
+        for path in sorted(folder.glob("*.png")):
+            spec.add_texture(name=path.stem, type=mujoco.mjtTexture.mjTEXTURE_2D, file=str(path))
+            material = spec.add_material(
+                name=path.stem, texuniform=True, texrepeat=[1.5, 1.5], specular=0.2, shininess=0.2
+            )
+            material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = path.stem
+            names.append(path.stem)
+        return names
+
+    def _add_room(self, spec: mujoco.MjSpec) -> None:
+        world, box = spec.worldbody, mujoco.mjtGeom.mjGEOM_BOX
+        first = self.surfaces[0]
+        world.add_geom(name="floor", type=mujoco.mjtGeom.mjGEOM_PLANE, size=[4, 4, 0.1], material=first)
+        world.add_geom(
+            name="table", type=box, size=[0.6, 0.6, 0.02], pos=[0, 0, TABLE_HEIGHT - 0.02], material=first,
+            friction=[1, 0.05, 0.01],
+        )  # fmt: skip
+        for index, (place, axis) in enumerate(WALLS):
+            size = [0.02, 2.2, 1.2] if axis == 0 else [2.2, 0.02, 1.2]
+            world.add_geom(
+                name=f"wall{index}", type=box, size=size, pos=place, material=first, contype=0, conaffinity=0
+            )
+        for index in range(2):
+            world.add_light(name=f"light{index}", pos=[0.5, 0.5, 2], dir=[-0.3, -0.3, -1], castshadow=index == 0)
+        world.add_camera(name="camera", pos=[0, -0.8, 1], fovy=45)
+
+    def _visual_geoms(self, body: int) -> npt.NDArray[np.int64]:
+        """Meshes drawn for a body: those of group 1, or all where a model has no such group."""
+        model = self.model
+        geoms = np.flatnonzero(model.geom_bodyid == body)
+        meshes = geoms[model.geom_type[geoms] == mujoco.mjtGeom.mjGEOM_MESH]
+        drawn = meshes[model.geom_group[meshes] == SHOWN_GROUP]
+        return drawn if len(drawn) else meshes
+
+    def extent(self, index: int, quaternion_wxyz: Sequence[float]) -> tuple[npt.NDArray, npt.NDArray]:
+        """Lowest and highest corner (metres) of an object's meshes in its own frame, turned by a quaternion."""
+        model, parts = self.model, []
+        for geom in self.visual[index]:
+            mesh = model.geom_dataid[geom]
+            start = model.mesh_vertadr[mesh]
+            vertices = model.mesh_vert[start : start + model.mesh_vertnum[mesh]]
+            parts.append(vertices @ rotation(model.geom_quat[geom]).T + model.geom_pos[geom])
+        turned = np.concatenate(parts) @ rotation(quaternion_wxyz).T
+        return turned.min(0), turned.max(0)
+
+    def activate(self, indices: Sequence[int]) -> None:
+        """Give gravity, contacts and visibility to these objects and to no others."""
+        model = self.model
+        active = np.zeros(model.nbody, bool)
+        active[0] = True
+        active[self.body[list(indices)]] = True
+        on = active[model.geom_bodyid]
+        model.geom_contype[:] = np.where(on, self.contype, 0)
+        model.geom_conaffinity[:] = np.where(on, self.conaffinity, 0)
+        model.body_gravcomp[:] = np.where(active, 0.0, 1.0)
+        model.geom_group[:] = self.static_groups
+        for index in indices:
+            model.geom_group[self.visual[index]] = SHOWN_GROUP
+
+    def close(self) -> None:
+        """Free the OpenGL context; MuJoCo complains at exit otherwise."""
+        self.renderer.close()
+
+
+def rotation(quaternion_wxyz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The 3 x 3 matrix of a unit quaternion."""
+    matrix = np.zeros(9)
+    mujoco.mju_quat2Mat(matrix, np.asarray(quaternion_wxyz, np.float64))
+    return matrix.reshape(3, 3)
+
+
+def multiply(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Quaternion product a b (w first)."""
+    product = np.zeros(4)
+    mujoco.mju_mulQuat(product, np.asarray(a, np.float64), np.asarray(b, np.float64))
+    return product
