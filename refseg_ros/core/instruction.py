@@ -295,6 +295,11 @@ def _spell(words: list[str]) -> str:
     return " ".join(known).replace(" ,", ",")
 
 
+def _side(words: list[str], k: int) -> bool:
+    """Whether "left" or "right" at k is an adjective: "the left mugs", not "the mugs left of the milk"."""
+    return words[k] in lex.ADJECTIVES and words[k + 1 : k + 2] not in (["of"], ["from"])
+
+
 def _number(low: list[str]) -> tuple[Number, int | None]:
     """How many the phrase asks for, from its determiners, or else from its head noun's ending."""
     words = low[1:] if low[0] in ("the", "my", "your", "our", "these", "those", "all", "any") and len(low) > 1 else low
@@ -310,7 +315,8 @@ def _number(low: list[str]) -> tuple[Number, int | None]:
         return (Number.PLURAL, None) if words[:2] in (["a", "few"], ["a", "lot"]) else (Number.SINGULAR, None)
     if low[0] in lex.PLURAL_WORDS or first in lex.PLURAL_WORDS:
         return Number.PLURAL, None
-    stop = next((k for k, w in enumerate(words) if k and (w in lex.CONTINUERS - {"left", "right"} or w == ",")), len(words))
+    ends = (k for k, w in enumerate(words) if k and (w == "," or (w in lex.CONTINUERS and not _side(words, k))))
+    stop = next(ends, len(words))
     head = words[stop - 1]
     if head in lex.SOLE_PAIRS or head in lex.IRREGULAR_PLURALS:
         return (Number.PLURAL, None) if head in lex.IRREGULAR_PLURALS and head != "fish" else (Number.SINGULAR, None)

@@ -213,7 +213,10 @@ class Object3D:
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """The whole answer to one request: exactly one outcome, nothing asked is lost. size: (width, height)."""
+    """The whole answer to one request: exactly one outcome, nothing asked is lost. size: (width, height).
+
+    excluded: what the instruction said not to choose ("but not the bowl"); it removes instances and has no verdict.
+    """
 
     instruction: str
     outcome: Outcome
@@ -224,6 +227,7 @@ class Segmentation:
     objects: tuple[Object3D, ...] = ()
     error: ErrorReport | None = None
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    excluded: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.outcome is Outcome.ERROR) != (self.error is not None):
