@@ -118,4 +118,6 @@ def check_decodings(decodings: Sequence[PhraseDecoding], phrases: int, size: tup
 
 
 def _output_error(what: str) -> RequestError:
-    return RequestError(ErrorCode.MODEL_OUTPUT, f"The model's output is not usable: {what}; check its weights and version.")
+    return RequestError(
+        ErrorCode.MODEL_OUTPUT, f"The model's output is not usable: {what}; check its weights and version."
+    )

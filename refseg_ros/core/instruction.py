@@ -24,7 +24,7 @@ MAX_CHARACTERS = 1000
 MAX_PHRASES = 16
 
 _INVISIBLE = dict.fromkeys([0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
-_QUOTES = str.maketrans({"‘": "'", "’": "'", "‛": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'})
+_QUOTES = str.maketrans("‘’‛`´“”„«»", "'" * 5 + '"' * 5)
 _SPECIAL = re.compile(
     r"<\s*\|[^<>]{0,80}\|?\s*>|<{1,2}\s*/?\s*[A-Za-z_][^<>]{0,80}>{1,2}|<0x[0-9A-Fa-f]{2}>"
     r"|\[\s*/?\s*[A-Z][A-Z_]*[0-9]*\s*\]|\[\s*/?\s*(?:seg|rej|cls|sep|mask|pad|unk|inst|box|loc|image|img)[0-9]*\s*\]",
@@ -44,7 +44,10 @@ class Number(Enum):
 
 @dataclass(frozen=True)
 class Phrase:
-    """One thing asked for. text: what a model reads; count: how many, for COUNT only; negated: it must not be chosen."""
+    """One thing asked for.
+
+    text: what a model reads; count: how many, for COUNT only; negated: it must not be chosen.
+    """
 
     text: str
     number: Number = Number.SINGULAR
@@ -109,7 +112,7 @@ def _checked(text: str) -> str:
     if len(text) > MAX_CHARACTERS or len(clean) > MAX_CHARACTERS:
         raise RequestError(
             ErrorCode.INSTRUCTION_TOO_LONG,
-            f"The instruction has {max(len(text), len(clean))} characters and the limit is {MAX_CHARACTERS}; shorten it.",
+            f"The instruction has {max(len(text), len(clean))} characters, over the limit of {MAX_CHARACTERS}; shorten it.",
         )
     bad = next((c for c in clean if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\t\n\r"), None)
     if bad is not None:
@@ -125,7 +128,7 @@ def _checked(text: str) -> str:
     if not clean.strip():
         raise RequestError(ErrorCode.INSTRUCTION_EMPTY, "The instruction is empty; name an object to look for.")
     if not any(c.isalpha() for c in clean):
-        raise RequestError(ErrorCode.INSTRUCTION_UNREADABLE, "The instruction has no words; name an object to look for.")
+        raise RequestError(ErrorCode.INSTRUCTION_UNREADABLE, "The instruction has no words; name an object.")
     return clean
 
 
@@ -161,10 +164,10 @@ def _split(words: list[str]) -> list[_Part]:
             joint = "except"
         elif n := lex.longest(low, i, lex.CONJUNCTIONS):
             pair = (low[i - 1], low[i + 1]) if 0 < i < len(low) - 1 else ()
-            joint, n = ("", 0) if low[i] in ("and", "&", "n") and pair in lex.COMPOUNDS else (" ".join(low[i : i + n]), n)
-        elif low[i] == "not" and i and low[i - 1] not in lex.COPULAS and low[i + 1 : i + 2] != [","]:
-            if low[i + 1 : i + 2] and low[i + 1] in lex.DETERMINERS:
-                joint, n = "except", 1
+            whole = low[i] in ("and", "&") and pair in lex.COMPOUNDS
+            joint, n = ("", 0) if whole else (" ".join(low[i : i + n]), n)
+        elif low[i] == "not" and 0 < i < len(low) - 1 and low[i - 1] not in lex.COPULAS:
+            joint, n = ("except", 1) if low[i + 1] in lex.DETERMINERS else ("", 0)
         if not n:
             parts[-1].words.append(words[i])
             i += 1
@@ -179,7 +182,8 @@ def _split(words: list[str]) -> list[_Part]:
 
 def _polarised(parts: list[_Part]) -> list[_Part]:
     """Take openers, verbs and negations from each part's start; mark negated parts and the verb in force."""
-    negated, verb, out = False, "", []
+    negated, verb = False, ""
+    out: list[_Part] = []
     for part in parts:
         before = out[-1].low if out else []
         if part.joint == "except":
@@ -248,9 +252,9 @@ def _joined(parts: list[_Part]) -> list[_Part]:
                 noun = [w for k, w in enumerate(part.words) if any(v not in lex.ADJECTIVES for v in low[1 : k + 1])]
                 last.words += noun
         out.append(part)
-    first = next((k for k, p in enumerate(out) if p.low[0] == "both"), None)
-    if first is not None and first + 1 < len(out) and len(out[first].words) > 1 and out[first].low[1] in lex.DETERMINERS:
-        out[first].words = out[first].words[1:]  # "both the mug and the bowl"
+    for part in out[:-1]:
+        if part.low[0] == "both" and len(part.words) > 1 and part.low[1] in lex.DETERMINERS:
+            part.words = part.words[1:]  # "both the mug and the bowl"
     return out
 
 

@@ -14,6 +14,10 @@ def _entries(lines: str) -> Entries:
     return frozenset(tuple(part.split()) for line in lines.splitlines() for part in line.split("|") if part.strip())
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 def longest(words: Sequence[str], at: int, table: Entries, limit: int = 6) -> int:
     """Length of the longest entry of `table` that stands in `words` at index `at`; 0 when none does."""
     for n in range(min(limit, len(words) - at), 0, -1):
@@ -27,63 +31,76 @@ NOISE = frozenset(["um", "umm", "uh", "uhh", "er", "erm", "ehm", "hmm", "hm", "m
 
 # Dropped at the start of a part of the instruction.
 OPENERS = _entries("""
-hey | hi | hello | ok | okay | alright | all right | well | so | now | then | next | also | first of all | finally | yes | right then
-hey robot | hi robot | hello robot | ok robot | okay robot | robot | dear robot | good morning | good evening
-could you | would you | can you | will you | could we | can we | may i | can i | could i | can i have | could i have | may i have
-would you mind | would you be so kind as to | be so kind as to | be so kind and | if you could | if you can | if possible
+hey | hi | hello | ok | okay | alright | all right | well | so | now | then | next | also | first of all
+finally | yes | right then | hey robot | hi robot | hello robot | ok robot | okay robot | robot
+dear robot | good morning | good evening | could you | would you | can you | will you | could we | can we
+may i | can i | could i | can i have | could i have | may i have | would you mind
+would you be so kind as to | be so kind as to | be so kind and | if you could | if you can | if possible
 could you maybe | maybe | perhaps | just | simply | quickly | carefully | gently | also please | for me
-i want you to | i want | i would like you to | i would like | i'd like you to | i'd like | i need you to | i need | i wish
-i would like to have | i'd like to have | i want to have | i'd love | i am looking for | i'm looking for | i was wondering if you could
-we want | we need | we would like | we'd like | let's | let us | you should | you must | you need to | you have to
-go ahead and | go and | try to | try and | make sure to | be careful and | your task is to | help me
-where is | where are | where's | is there | are there | there is | there are | do you see | can you see | do you have | tell me where is
-which | which one is | what about | how about | i mean | i meant | i said | you know | sort of | kind of
+i want you to | i want | i would like you to | i would like | i'd like you to | i'd like | i need you to
+i need | i wish | i would like to have | i'd like to have | i want to have | i'd love | i am looking for
+i'm looking for | i was wondering if you could | we want | we need | we would like | we'd like | let's
+let us | you should | you must | you need to | you have to | go ahead and | go and | try to | try and
+make sure to | be careful and | your task is to | help me | where is | where are | where's | is there
+are there | there is | there are | do you see | can you see | do you have | tell me where is | which
+which one is | what about | how about | i mean | i meant | i said | you know | sort of | kind of
 """)
 
 # Dropped at the end of a part of the instruction.
 CLOSERS = _entries("""
-for me | to me | for us | to us | right now | now | thanks | thank you | thank you very much | thanks a lot | cheers | robot
-if you can | if you could | if possible | if you don't mind | when you can | as well | too | would you | will you | could you | can you
-again | quickly | carefully | gently | okay | ok | at once | immediately | alone
+for me | to me | for us | to us | right now | now | thanks | thank you | thank you very much
+thanks a lot | cheers | robot | if you can | if you could | if possible | if you don't mind | when you can
+as well | too | would you | will you | could you | can you | again | quickly | carefully | gently | okay
+ok | at once | immediately | alone
 """)
 
 # Verbs that never begin a noun phrase.
 VERBS = _entries("""
-pick up | pick | picking up | pick out | grab | grab hold of | grabbing | grasp | grasping | get | get hold of | getting | fetch | bring
-bring over | bringing | take | take out | take hold of | take away | taking | give | giving | find | find out where | finding | locate | segment | segment out | identify
-detect | select | highlight | point at | point to | point out | point me to | look at | look for | looking for | search for | reach for | show me
-show me where is | hand me | hand us | hand over | pass me | pass us | collect | gather | remove | move over to | choose | tell me where | bring back
-put | put away | put down | putting | insert | throw away | pour | hold onto | hold on to | pick me | pick me up | see | want | need | go to | move to
-have | drive to | navigate to | have a look at | describe | deliver
+pick up | pick | picking up | pick out | grab | grab hold of | grabbing | grasp | grasping | get
+get hold of | getting | fetch | bring | bring over | bringing | take | take out | take hold of | take away
+taking | give | giving | find | find out where | finding | locate | segment | segment out | identify
+detect | select | highlight | point at | point to | point out | point me to | look at | look for
+looking for | search for | reach for | show me | show me where is | hand me | hand us | hand over
+pass me | pass us | collect | gather | remove | move over to | choose | tell me where | bring back | put
+put away | put down | putting | insert | throw away | pour | hold onto | hold on to | pick me | pick me up
+see | want | need | go to | move to | have | drive to | navigate to | have a look at | describe | deliver
 """)
 
 # Verbs only where a determiner, number or pronoun follows: "open the box" but "the open box", "watch" or "place mat".
 MAYBE_VERBS = _entries("""
-show | mark | outline | label | mask | lift | lift up | hold | hold up | move | place | drop | drop off | set | set down | push | pull | open | close | touch | clear
-clean | clean up | throw | track | follow | watch | spot | separate | cut out | hand | pass | stack | store | turn | wipe | wash | ship | sort | load | return
-point | use | empty | fill | shake | check | draw | paint | transfer | lay | lay down | carry | slide | tidy up | keep
+show | mark | outline | label | mask | lift | lift up | hold | hold up | move | place | drop | drop off
+set | set down | push | pull | open | close | touch | clear | clean | clean up | throw | track | follow
+watch | spot | separate | cut out | hand | pass | stack | store | turn | wipe | wash | ship | sort | load
+return | point | use | empty | fill | shake | check | draw | paint | transfer | lay | lay down | carry
+slide | tidy up | keep
 """)
 
 # After these, "X in Y" and "X on Y" name a thing and a place: both are asked.
-PLACING = frozenset(
-    "put putting place move insert pour set drop throw stack store transfer lay load return deliver slide".split()
-)
+PLACING = _words("""
+put putting place move insert pour set drop throw stack store transfer lay load return deliver slide
+""")
 PLACES = _entries("""
-in | into | inside | on | onto | on top of | upon | under | underneath | below | beneath | behind | beside | next to | near | in front of
-to | over | above | between | against | left of | right of | to the left of | to the right of | back in | back on | back into | back onto | back to
+in | into | inside | on | onto | on top of | upon | under | underneath | below | beneath | behind | beside
+next to | near | in front of | to | over | above | between | against | left of | right of | to the left of
+to the right of | back in | back on | back into | back onto | back to
 """)
 # After any verb, these name where a thing is taken from.
 SOURCES = _entries("from | out of | off | off of | away from | from inside | from the top of | from within")
 # ... unless a side follows, which belongs to the phrase: "second from the left", "on the right".
-SIDES = frozenset("left right top bottom front back far middle center centre end side ground you".split())
+SIDES = _words("""
+left right top bottom front back far middle center centre end side ground you
+""")
 
-PARTICLES = frozenset("up down out off over away back".split())
-PRONOUNS = frozenset("it them me us you him he she they i itself themselves something somewhere there here".split())
+PARTICLES = _words("up down out off over away back")
+PRONOUNS = _words("""
+it them me us you him he she they i itself themselves something somewhere there here
+""")
 
-DETERMINERS = frozenset(
-    "the a an this that these those my your his her its our their all every everything each both any anything some several "
-    "many few one two three four five six seven eight nine ten eleven twelve another other me us it them him what whatever".split()
-)
+DETERMINERS = _words("""
+the a an this that these those my your his her its our their all every everything each both any anything
+some several many few one two three four five six seven eight nine ten eleven twelve another other me us
+it them him what whatever
+""")
 NUMBERS = {
     word: value
     for value, word in enumerate(
@@ -91,58 +108,75 @@ NUMBERS = {
         "seventeen eighteen nineteen twenty".split()
     )
 }
-UNITS = frozenset("liter litre liters litres l ml cl kg g gram grams oz ounce cm mm inch inches watt volt percent".split())
-PLURAL_WORDS = frozenset("all every everything each any anything these those several some many few various".split())
-SOLE_PAIRS = frozenset("scissors pliers tongs glasses sunglasses tweezers shears trousers pants jeans shorts binoculars".split())
-IRREGULAR_PLURALS = frozenset("people children men women mice dice geese feet teeth fish oxen cacti fungi sheep leaves".split())
-SINGULAR_S = frozenset(
-    "gas lens canvas atlas christmas molasses bus plus always this its us his yes is has was chess swiss cheerios pringles doritos "
-    "oreos skittles pocky cheez-its series species news chassis iris asparagus hummus citrus cactus left-most lays starbucks "
-    "kleenex levis mars".split()
-)
+UNITS = _words("""
+liter litre liters litres l ml cl kg g gram grams oz ounce cm mm inch inches watt volt percent
+""")
+PLURAL_WORDS = _words("""
+all every everything each any anything these those several some many few various
+""")
+SOLE_PAIRS = _words("""
+scissors pliers tongs glasses sunglasses tweezers shears trousers pants jeans shorts binoculars
+""")
+IRREGULAR_PLURALS = _words("""
+people children men women mice dice geese feet teeth fish oxen cacti fungi sheep leaves
+""")
+SINGULAR_S = _words("""
+gas lens canvas atlas christmas molasses bus plus always this its us his yes is has was chess swiss
+cheerios pringles doritos oreos skittles pocky cheez-its series species news chassis iris asparagus hummus
+citrus cactus left-most lays starbucks kleenex levis mars
+""")
 
 CONJUNCTIONS = _entries("""
-and | & | plus | as well as | along with | together with | or | nor | but | then | and then | and also | and after that | after that | followed by | and finally
+and | & | plus | as well as | along with | together with | or | nor | but | then | and then | and also
+and after that | after that | followed by | and finally
 """)
 EXCEPT = _entries("""
-except | except for | except from | excepting | excluding | apart from | other than | rather than | instead of | aside from | but not | and not | or not | but no | and definitely not
+except | except for | except from | excepting | excluding | apart from | other than | rather than
+instead of | aside from | but not | and not | or not | but no | and definitely not
 """)
-NEGATIONS = _entries("""
-not | no | never | neither | without | definitely not | certainly not | don't | do not | dont | please don't | must not | mustn't | should not
-shouldn't | cannot | can't | but not | avoid | ignore | skip | leave | leave out | leave alone | exclude | spare | keep away from | stay away from
-don't touch | do not touch | don't ever
-""") | EXCEPT
-EVERYTHING = frozenset("everything anything all every each everyone whatever any nothing".split())
+NEGATIONS = (
+    _entries("""
+not | no | never | neither | without | definitely not | certainly not | don't | do not | dont
+please don't | must not | mustn't | should not | shouldn't | cannot | can't | but not | avoid | ignore
+skip | leave | leave out | leave alone | exclude | spare | keep away from | stay away from | don't touch
+do not touch | don't ever
+""")
+    | EXCEPT
+)
+EVERYTHING = _words("everything anything all every each everyone whatever any nothing")
 
 # A part that begins with one of these goes on with the phrase before it.
-CONTINUERS = frozenset(
-    "that which who whose is are was were isn't aren't has have with in on at of inside under underneath below above over behind beside next near "
-    "nearest closest between left right leftmost rightmost in-front facing standing lying sitting being to by from made containing "
-    "wearing holding against beneath upon touching".split()
-)
-COPULAS = frozenset("is are was were be being that's it's isn't aren't which's looks".split())
+CONTINUERS = _words("""
+that which who whose is are was were isn't aren't has have with in on at of inside under underneath below
+above over behind beside next near nearest closest between left right leftmost rightmost in-front facing
+standing lying sitting being to by from made containing wearing holding against beneath upon touching
+""")
+COPULAS = _words("is are was were be being that's it's isn't aren't which's looks")
 
 # "X and Y" that names one thing.
-COMPOUNDS = frozenset(
-    tuple(pair.split())
-    for pair in (
-        "macaroni cheese|mac cheese|salt pepper|fish chips|bread butter|butter jelly|jelly jam|ham eggs|eggs ham|bacon eggs|rice beans|"
-        "pork beans|beans franks|cookies cream|oil vinegar|vinegar oil|salt vinegar|gin tonic|milk honey|honey mustard|cheese onion|ham cheese|"
-        "cheese crackers|peas carrots|sweet sour|sour cream|head shoulders|arm hammer|arm-and hammer|nuts bolts|nut bolt|cup saucer|mortar pestle|hook loop|"
-        "lock key|bow arrow|surf turf|chips salsa|chips dip|black white|black decker|ben jerry's|bed breakfast|johnson johnson|m m|"
-        "m m's|dolce gabbana|procter gamble|strawberries cream|lemon lime|spaghetti meatballs|biscuits gravy|knife fork|mix match|"
-        "barnes noble|bang olufsen|cheese chive|sour-cream onion|cream onion|franks beans|washer nut|dustpan brush|rum coke"
-    ).split("|")
-)
+COMPOUNDS = _entries("""
+macaroni cheese | mac cheese | salt pepper | fish chips | bread butter | butter jelly | jelly jam
+ham eggs | eggs ham | bacon eggs | rice beans | pork beans | beans franks | cookies cream | oil vinegar
+vinegar oil | salt vinegar | gin tonic | milk honey | honey mustard | cheese onion | ham cheese
+cheese crackers | peas carrots | sweet sour | sour cream | head shoulders | arm hammer | arm-and hammer
+nuts bolts | nut bolt | cup saucer | mortar pestle | hook loop | lock key | bow arrow | surf turf
+chips salsa | chips dip | black white | black decker | ben jerry's | bed breakfast | johnson johnson | m m
+m m's | dolce gabbana | procter gamble | strawberries cream | lemon lime | spaghetti meatballs
+biscuits gravy | knife fork | mix match | barnes noble | bang olufsen | cheese chive | sour-cream onion
+cream onion | franks beans | washer nut | dustpan brush | rum coke
+""")
 
-COLOURS = frozenset(
-    "red green blue yellow white black brown purple pink grey gray violet turquoise cyan magenta beige golden silvery teal maroon navy "
-    "transparent clear dark light bright striped dotted colorful colourful reddish greenish bluish".split()
-)
-NOUN_COLOURS = frozenset("orange lime peach olive gold silver chocolate cream rose plum mint".split())
-ADJECTIVES = COLOURS | frozenset(
-    "big bigger biggest small smaller smallest large larger largest tall taller tallest short shorter shortest long longer longest thin thick wide "
-    "narrow tiny huge little heavy round flat full open closed clean dirty new old shiny matte wooden metallic plastic ceramic "
-    "rectangular cylindrical circular oval spherical soft hard broken ripe left right leftmost rightmost top bottom upper lower front rear middle "
-    "central nearest closest farthest furthest first second third fourth fifth last other same very deep shallow fresh cold hot warm half-full".split()
-)
+COLOURS = _words("""
+red green blue yellow white black brown purple pink grey gray violet turquoise cyan magenta beige golden
+silvery teal maroon navy transparent clear dark light bright striped dotted colorful colourful reddish
+greenish bluish
+""")
+NOUN_COLOURS = _words("orange lime peach olive gold silver chocolate cream rose plum mint")
+ADJECTIVES = COLOURS | _words("""
+big bigger biggest small smaller smallest large larger largest tall taller tallest short shorter shortest
+long longer longest thin thick wide narrow tiny huge little heavy round flat full open closed clean dirty
+new old shiny matte wooden metallic plastic ceramic rectangular cylindrical circular oval spherical soft
+hard broken ripe left right leftmost rightmost top bottom upper lower front rear middle central nearest
+closest farthest furthest first second third fourth fifth last other same very deep shallow fresh cold hot
+warm half-full
+""")
