@@ -112,7 +112,7 @@ def _checked(text: str) -> str:
     if len(text) > MAX_CHARACTERS or len(clean) > MAX_CHARACTERS:
         raise RequestError(
             ErrorCode.INSTRUCTION_TOO_LONG,
-            f"The instruction has {max(len(text), len(clean))} characters, over the limit of {MAX_CHARACTERS}; shorten it.",
+            f"The instruction has {max(len(text), len(clean))} characters; the limit is {MAX_CHARACTERS}, shorten it.",
         )
     bad = next((c for c in clean if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\t\n\r"), None)
     if bad is not None:

@@ -1,0 +1,83 @@
+"""The pinhole camera with plumb_bob distortion: pixels to rays and points to pixels.
+
+Frames: the camera's optical frame (x right, y down, z forward), metres; pixel (0, 0) is the first pixel's centre.
+Knows nothing of depth or masks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from refseg_ros.core.types import Intrinsics
+
+_ITERATIONS = 20
+_MAX_ERROR_PX = 0.1
+
+
+class RayGrid:
+    """Rays of every pixel of one camera at a time; computed again only when the intrinsics change.
+
+    State: the last camera's grid. Not for use from several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._camera: Intrinsics | None = None
+        self._rays = np.zeros((0, 0, 2), np.float32)
+
+    def rays(self, camera: Intrinsics) -> npt.NDArray[np.float32]:
+        """float32 (H, W, 2): x/z and y/z of each pixel; NaN where the distortion cannot be undone."""
+        if camera != self._camera:
+            self._rays = pixel_rays(camera, 0, 0, camera.width, camera.height)
+            self._camera = camera
+        return self._rays
+
+
+def pixel_rays(camera: Intrinsics, x: int, y: int, width: int, height: int) -> npt.NDArray[np.float32]:
+    """Rays of the pixels [y, y + height) x [x, x + width): float32 (height, width, 2), NaN where there is none."""
+    u = (np.arange(x, x + width, dtype=np.float64) - camera.cx) / camera.fx
+    v = (np.arange(y, y + height, dtype=np.float64) - camera.cy) / camera.fy
+    grid = np.empty((height, width, 2), np.float64)
+    grid[..., 0], grid[..., 1] = u[None, :], v[:, None]
+    if not camera.distorted:
+        return grid.astype(np.float32)
+    return _undistort(camera, grid).astype(np.float32)
+
+
+def _undistort(camera: Intrinsics, distorted: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Invert the distortion by fixed-point iteration; NaN where it does not come within 0.1 px of the pixel."""
+    with np.errstate(all="ignore"):
+        guess = distorted.copy()
+        for _ in range(_ITERATIONS):
+            radial, tangential = _distortion(camera, guess)
+            guess = (distorted - tangential) / radial[..., None]
+        radial, tangential = _distortion(camera, guess)
+        error = np.abs(guess * radial[..., None] + tangential - distorted)
+        bad = ~((error[..., 0] * camera.fx <= _MAX_ERROR_PX) & (error[..., 1] * camera.fy <= _MAX_ERROR_PX))
+        guess[bad | ~(radial > 0)] = np.nan
+    return guess
+
+
+def _distortion(
+    camera: Intrinsics, rays: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The radial factor (...,) and the tangential shift (..., 2) of undistorted rays (..., 2)."""
+    k1, k2, p1, p2, k3 = (*camera.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
+    x, y = rays[..., 0], rays[..., 1]
+    r2 = x * x + y * y
+    radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
+    shift = np.stack([2 * p1 * x * y + p2 * (r2 + 2 * x * x), p1 * (r2 + 2 * y * y) + 2 * p2 * x * y], -1)
+    return radial, shift
+
+
+def project(points: npt.ArrayLike, camera: Intrinsics) -> npt.NDArray[np.float64]:
+    """Pixels (N, 2) of points (N, 3) in the optical frame, metres; NaN for points not in front of the camera."""
+    xyz = np.asarray(points, np.float64).reshape(-1, 3)
+    pixels = np.full((len(xyz), 2), np.nan)
+    front = xyz[:, 2] > 0
+    rays = xyz[front, :2] / xyz[front, 2:]
+    if camera.distorted:
+        radial, shift = _distortion(camera, rays)
+        rays = rays * radial[:, None] + shift
+    pixels[front] = rays * (camera.fx, camera.fy) + (camera.cx, camera.cy)
+    return pixels
