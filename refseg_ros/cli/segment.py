@@ -26,7 +26,7 @@ def command(
     camera: Annotated[Path | None, typer.Option(help='JSON: {"width", "height", "k": [9 numbers]}.')] = None,
     frames: Annotated[Path | None, typer.Option(help="JSON lines instead of --image; see the docs.")] = None,
     model: Annotated[str, typer.Option(help="A name from `refseg models`.")] = DEFAULT_MODEL,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     weights: Annotated[Path | None, typer.Option(help="Weights instead of the installed ones.")] = None,
 ) -> None:
     """Segment what an instruction names: result.json, overlay.png, masks, and objects where there is depth."""
@@ -38,8 +38,8 @@ def command(
         raise wrong("--instruction, --depth and --camera do not go with --frames; put them on its lines.")
     if (depth is None) != (camera is None):
         raise wrong("--depth and --camera go together.")
-    if device not in ("cpu", "cuda") and not device.startswith("cuda:"):
-        raise wrong(f"--device must be cpu or cuda, not {device}.")
+    if device not in ("cpu", "cuda", "auto") and not device.startswith("cuda:"):
+        raise wrong(f"--device must be cpu, cuda or auto, not {device}.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         lines = None if frames is None else frames.read_bytes().decode("utf-8", "replace").splitlines()

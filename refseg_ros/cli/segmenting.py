@@ -63,8 +63,7 @@ class Runner:
         try:
             from refseg_ros import models
 
-            loaded = models.load(name, device=device, weights=weights)
-            self._model = _EncodeOnce(loaded if hasattr(loaded, "decode") else loaded.model)
+            self._model = _EncodeOnce(models.load(name, device=device, weights=weights).model)
         except RequestError as error:
             if error.code is ErrorCode.MODEL_UNKNOWN:
                 raise UnknownModel(error.message) from error

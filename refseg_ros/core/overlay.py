@@ -35,7 +35,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_overlay(rgb: Image, segmentation: Segmentation) -> Image:
-    """uint8 (H + strip, W, 3), RGB: the image (H, W, 3) with its masks, and the verdict strip below; rgb is unchanged."""
+    """The image (H, W, 3) with its masks, and the verdict strip below: uint8 (H + strip, W, 3), RGB, a copy."""
     canvas = rgb.copy()
     for instance in segmentation.instances:
         _paint(canvas, instance)
