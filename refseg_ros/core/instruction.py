@@ -147,7 +147,7 @@ def _sentences(text: str) -> list[list[str]]:
                 word = token.rstrip(".…。").strip("'") if len(token) > 1 else token.strip(".'")
                 if word and word.lower() not in lex.NOISE and word not in ("-", "–", "—", "*"):
                     out[-1].append(word)
-                if word != token and token.endswith((".", "…", "。")):
+                if word != token and token.endswith((".", "…", "。")) and word.lower() not in lex.ABBREVIATIONS:
                     out.append([])
         out.append([])
     return [s for s in out if any(w != "," for w in s)]
@@ -228,7 +228,11 @@ def _goes_on(low: list[str]) -> bool:
 
 def _nounless(low: list[str], then: list[str]) -> bool:
     """Whether a part is a determiner and adjectives, its noun still to come in the part `then`."""
-    body = [w for w in low if w not in lex.DETERMINERS]
+    cut = max((k for k, w in enumerate(low) if w in ("with", "has", "having")), default=-1)
+    tail = [w for w in low[cut + 1 :] if w not in lex.DETERMINERS]
+    if cut >= 0:  # "the cup with a red, blue and green logo"
+        return bool(tail) and all(w in lex.COLOURS or w in ("and", ",") for w in tail)
+    body = tail
     colour_next = bool(then) and then[0] in lex.COLOURS and len(then) > 1
     return bool(body) and all(w in lex.ADJECTIVES or (colour_next and w in lex.NOUN_COLOURS) for w in body)
 
@@ -265,7 +269,9 @@ def _places(part: _Part) -> list[list[str]]:
         return [part.words]
     cuts: list[tuple[int, int]] = []
     for i in range(len(low)):
-        n = lex.longest(low, i, lex.SOURCES) or (lex.longest(low, i, lex.PLACES) if part.verb in lex.PLACING else 0)
+        n = lex.longest(low, i, lex.SOURCES)
+        n = n or (lex.longest(low, i, lex.PLACES) if part.verb in lex.PLACING else 0)
+        n = n or (lex.longest(low, i, lex.GOALS) if part.verb in lex.CARRYING and not _beside(low, i) else 0)
         if not n or i + n >= len(low) or (cuts and i < sum(cuts[-1])):
             continue
         rest = [w for w in low[i + n :] if w not in lex.DETERMINERS]
@@ -277,6 +283,11 @@ def _places(part: _Part) -> list[list[str]]:
     strong = [c for c in cuts if low[c[0]] in ("into", "onto", "from")]
     at, n = (strong or cuts)[-1]
     return [part.words[:at], part.words[at + n :]]
+
+
+def _beside(low: list[str], i: int) -> bool:
+    """Whether "to" at i belongs to a relation: "next to", "closest to"."""
+    return i > 0 and low[i - 1] in ("next", "close", "closer", "closest", "nearest", "nearer", "adjacent", "something")
 
 
 def _trim(words: list[str]) -> list[str]:

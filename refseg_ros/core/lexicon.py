@@ -86,6 +86,10 @@ to the right of | back in | back on | back into | back onto | back to
 """)
 # After any verb, these name where a thing is taken from.
 SOURCES = _entries("from | out of | off | off of | away from | from inside | from the top of | from within")
+# After a verb of bringing, "to" names where a thing goes.
+CARRYING = _words("bring bringing take carry fetch give deliver get hand pass")
+GOALS = _entries("to | over to | back to")
+ABBREVIATIONS = _words("dr mr mrs ms st no vs co inc jr sr")
 # ... unless a side follows, which belongs to the phrase: "second from the left", "on the right".
 SIDES = _words("""
 left right top bottom front back far middle center centre end side ground you
@@ -135,6 +139,8 @@ instead of | aside from | but not | and not | or not | but no | and definitely n
 """)
 NEGATIONS = (
     _entries("""
+i don't want | i do not want | i dont want | i don't need | i do not need | we don't want | don't want
+i don't want you to | i do not want you to | anything but not | under no circumstances
 not | no | never | neither | without | definitely not | certainly not | don't | do not | dont
 please don't | must not | mustn't | should not | shouldn't | cannot | can't | but not | avoid | ignore
 skip | leave | leave out | leave alone | exclude | spare | keep away from | stay away from | don't touch

@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""ROS 2 nodes: messages to core types and back. Nothing is decided here."""

@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""Training of the shipped model, resumable: python -m refseg_ros.training <stage>."""

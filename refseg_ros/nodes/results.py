@@ -1,0 +1,149 @@
+"""A core Segmentation to the messages of the contract. Adding an output is adding a function here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from sensor_msgs.msg import Image, PointCloud2, RegionOfInterest
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from refseg_ros.core import types as core
+from refseg_ros.core.outcome import Verdict
+from refseg_ros.msg import (
+    Instance,
+    InstanceArray,
+    Object3D,
+    Object3DArray,
+    PhraseVerdict,
+    Rejection,
+    RejectionArray,
+    SegmentationResult,
+)
+from refseg_ros.nodes import clouds
+from refseg_ros.nodes.images import fill_image
+
+PALETTE = ((0.12, 0.47, 0.71), (1.0, 0.5, 0.05), (0.17, 0.63, 0.17), (0.84, 0.15, 0.16), (0.58, 0.4, 0.74))
+
+
+def header_of(frame: core.Frame | None) -> Header:
+    """The image's stamp and frame; empty when a request never reached an image."""
+    header = Header()
+    if frame is not None:
+        header.frame_id = frame.frame_id
+        header.stamp.sec, header.stamp.nanosec = divmod(frame.stamp_ns, 1_000_000_000)
+    return header
+
+
+def instance_message(instance: core.Instance, header: Header) -> Instance:
+    """A mask cropped to its region of interest, mono8."""
+    height, width = instance.mask.shape
+    x, y = instance.offset
+    message = Instance(id=instance.id, phrase=instance.phrase, score=float(instance.score))
+    message.roi = RegionOfInterest(x_offset=x, y_offset=y, height=height, width=width, do_rectify=False)
+    message.mask = fill_image(Image(header=header), instance.mask.view(np.uint8) * np.uint8(255), "mono8")
+    return message
+
+
+def object_message(obj: core.Object3D, header: Header, with_points: bool) -> Object3D:
+    """One object in the header's frame; with its points if they are wanted."""
+    message = Object3D(
+        instance=obj.instance, valid=obj.valid, reason=obj.reason, depth_coverage=float(obj.depth_coverage)
+    )
+    if obj.centroid_m is not None and obj.obb is not None:
+        message.centroid = Point(**dict(zip("xyz", map(float, obj.centroid_m), strict=True)))
+        message.pose = box_pose(obj.obb)
+        message.size = Vector3(**dict(zip("xyz", map(float, obj.obb.size_m), strict=True)))
+    records = clouds.object_records(obj.points, obj.colors, obj.instance) if with_points else None
+    empty = np.zeros(0, clouds.XYZ_RGB_INSTANCE)
+    message.points = clouds.cloud(header, empty if records is None else records)
+    return message
+
+
+def box_pose(box: core.OrientedBox) -> Pose:
+    """Centre and axes of an oriented box."""
+    x, y, z, w = map(float, box.quaternion_xyzw)
+    centre = Point(**dict(zip("xyz", map(float, box.center_m), strict=True)))
+    return Pose(position=centre, orientation=Quaternion(x=x, y=y, z=z, w=w))
+
+
+def result_message(
+    result: core.Segmentation, frame: core.Frame | None, request: int, with_points: bool = True
+) -> SegmentationResult:
+    """The whole answer."""
+    header = header_of(frame)
+    message = SegmentationResult(header=header, request=request, instruction=result.instruction)
+    message.outcome, message.model = int(result.outcome), result.model
+    if result.error is not None:
+        message.error_code, message.error_message = result.error.code.value, result.error.message
+    message.phrases = [
+        PhraseVerdict(text=p.text, verdict=int(p.verdict), score=float(p.score), instances=list(p.instances))
+        for p in result.phrases
+    ]
+    message.excluded = list(result.excluded)
+    message.instances = [instance_message(i, header) for i in result.instances]
+    message.objects = [object_message(o, header, with_points) for o in result.objects]
+    message.timing_names = list(result.timings_ms)
+    message.timings = [float(v) for v in result.timings_ms.values()]
+    return message
+
+
+def instance_array(message: SegmentationResult) -> InstanceArray:
+    return InstanceArray(header=message.header, request=message.request, instances=message.instances)
+
+
+def object_array(message: SegmentationResult) -> Object3DArray:
+    return Object3DArray(header=message.header, request=message.request, objects=message.objects)
+
+
+def rejection_array(message: SegmentationResult) -> RejectionArray:
+    """The phrases that nothing in view fits. An error rejects nothing."""
+    rejections = [
+        Rejection(phrase=p.text, score=p.score, reason=f"nothing in view fits {p.text!r} (belief {p.score:.2f})")
+        for p in message.phrases
+        if p.verdict == int(Verdict.ABSENT)
+    ]
+    return RejectionArray(header=message.header, request=message.request, rejections=rejections)
+
+
+def label_mask(result: core.Segmentation, frame: core.Frame) -> Image:
+    """Instance id by pixel, 16UC1, 0 = none. Where masks overlap the smaller one is on top."""
+    labels: npt.NDArray[np.uint16] = np.zeros((frame.size[1], frame.size[0]), np.uint16)
+    for instance in sorted(result.instances, key=lambda i: -i.area_px):
+        (x, y), (height, width) = instance.offset, instance.mask.shape
+        labels[y : y + height, x : x + width][instance.mask] = instance.id
+    return fill_image(Image(header=header_of(frame)), labels, "16UC1")
+
+
+def object_points(result: core.Segmentation, frame: core.Frame) -> PointCloud2:
+    """All objects' points in one cloud, with the instance id in a field of its own."""
+    parts = [clouds.object_records(o.points, o.colors, o.instance) for o in result.objects if o.valid]
+    records = np.concatenate(parts) if parts else np.zeros(0, clouds.XYZ_RGB_INSTANCE)
+    return clouds.cloud(header_of(frame), records)
+
+
+def markers(result: core.Segmentation, frame: core.Frame | None) -> MarkerArray:
+    """Boxes and names for RViz and Foxglove; the first marker removes those of the answer before."""
+    header = header_of(frame)
+    array = MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)])
+    phrase_of = {i.id: i.phrase for i in result.instances}
+    for obj in result.objects:
+        if obj.obb is None:
+            continue
+        r, g, b = PALETTE[obj.instance % len(PALETTE)]
+        phrase = result.phrases[phrase_of[obj.instance]]
+        box: Any = Marker(header=header, ns="boxes", id=obj.instance, type=Marker.CUBE, action=Marker.ADD)
+        box.pose = box_pose(obj.obb)
+        box.scale = Vector3(**dict(zip("xyz", map(float, obj.obb.size_m), strict=True)))
+        box.color = ColorRGBA(r=r, g=g, b=b, a=0.35)
+        text: Any = Marker(header=header, ns="names", id=obj.instance, type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
+        text.pose.position = Point(x=box.pose.position.x, y=box.pose.position.y - 0.08, z=box.pose.position.z)
+        text.pose.orientation.w = 1.0
+        text.scale.z = 0.03
+        text.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
+        text.text = f"{obj.instance}: {phrase.text} ({phrase.verdict.name})"
+        array.markers += [box, text]
+    return array

@@ -1,0 +1,169 @@
+"""A simulated RGB-D camera: colour, aligned depth, camera infos and TF, and the truth on a topic of its own."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import importlib.util
+import json
+import sys
+from typing import Any
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import TransformStamped
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from scipy.spatial.transform import Rotation
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
+
+from refseg_ros.nodes.dds import use_large_message_profile
+from refseg_ros.nodes.images import fill_image
+from refseg_ros.sim.engine import Scene, SceneEngine
+from refseg_ros.sim.expressions import expressions
+from refseg_ros.sim.generate import as_dict, encode_png
+from refseg_ros.sim.sensor import SensorModel
+
+FRAME, WORLD = "camera_color_optical_frame", "world"
+
+
+class SimCameraNode(Node):
+    """Publishes one scene at a rate; the parameter scene_seed shows another. Each frame has sensor noise of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("sim_camera")
+        size = ParameterDescriptor(
+            description="Image size, pixels.", read_only=True,
+            integer_range=[IntegerRange(from_value=64, to_value=1920, step=1)],
+        )  # fmt: skip
+        width = self.declare_parameter("width", 640, size).value
+        height = self.declare_parameter("height", 480, size).value
+        rate = self.declare_parameter(
+            "rate_hz", 5.0,
+            ParameterDescriptor(
+                description="Frames a second.", read_only=True,
+                floating_point_range=[FloatingPointRange(from_value=0.1, to_value=60.0, step=0.0)],
+            ),
+        ).value  # fmt: skip
+        most = IntegerRange(from_value=0, to_value=2**31 - 1, step=1)
+        self.declare_parameter(
+            "scene_seed", 7, ParameterDescriptor(description="Which scene is in view.", integer_range=[most])
+        )
+        objects = IntegerRange(from_value=1, to_value=20, step=1)
+        self.declare_parameter(
+            "scene_objects", 10, ParameterDescriptor(description="Objects at the most.", integer_range=[objects])
+        )
+        self._engine = SceneEngine(width=width, height=height)
+        self._sensor = SensorModel()
+        self._scene: Scene | None = None
+        self._shown: tuple[int, int] | None = None
+        self._frames = 0
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._truth = self.create_publisher(String, "~/truth", latched)
+        self._color = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
+        self._depth = self.create_publisher(Image, "depth/image_raw", qos_profile_sensor_data)
+        self._infos = [
+            self.create_publisher(CameraInfo, name, qos_profile_sensor_data)
+            for name in ("camera_info", "depth/camera_info")
+        ]
+        self._tf = None
+        if importlib.util.find_spec("tf2_msgs") is None:
+            self.get_logger().info("tf2_msgs is not installed: /tf_static is not published")
+        else:
+            self._tf_type = importlib.import_module("tf2_msgs.msg").TFMessage
+            self._tf = self.create_publisher(self._tf_type, "/tf_static", latched)
+        self.create_timer(1.0 / rate, self._publish)
+
+    def _show(self) -> Scene:
+        """The scene that the parameters ask for; rendered, and its truth announced, when they have changed."""
+        seed = self.get_parameter("scene_seed").value
+        most = self.get_parameter("scene_objects").value
+        wanted = (seed, most)
+        if self._scene is None or self._shown != wanted:
+            self._scene = self._engine.scene(seed, count=(max(1, most - 2), most))
+            self._shown = wanted
+            self._truth.publish(String(data=truth_json(self._scene)))
+            if self._tf is not None:
+                self._tf.publish(self._tf_type(transforms=[self._transform(self._scene)]))
+            self.get_logger().info(f"scene {seed}: {len(self._scene.objects)} objects")
+        return self._scene
+
+    def _transform(self, scene: Scene) -> TransformStamped:
+        out = TransformStamped(child_frame_id=FRAME)
+        out.header.frame_id = WORLD
+        out.header.stamp = self.get_clock().now().to_msg()
+        pose: Any = out.transform
+        x, y, z, w = Rotation.from_matrix(scene.t_world_camera[:3, :3]).as_quat()
+        pose.rotation.x, pose.rotation.y, pose.rotation.z, pose.rotation.w = float(x), float(y), float(z), float(w)
+        t = scene.t_world_camera[:3, 3]
+        pose.translation.x, pose.translation.y, pose.translation.z = map(float, t)
+        return out
+
+    def _publish(self) -> None:
+        scene = self._show()
+        self._frames += 1
+        rng = np.random.default_rng((scene.seed, self._frames))
+        color = Image()
+        color.header.frame_id = FRAME
+        color.header.stamp = self.get_clock().now().to_msg()
+        depth = Image(header=color.header)
+        fill_image(color, self._sensor.color(scene.rgb, rng), "rgb8")
+        millimetres = np.round(self._sensor.depth(scene.depth, rng) * 1000).astype(np.uint16)
+        fill_image(depth, millimetres, "16UC1")
+        for publisher in self._infos:
+            publisher.publish(camera_info(scene, color.header))
+        self._color.publish(color)
+        self._depth.publish(depth)
+
+    def close(self) -> None:
+        """Free the renderer."""
+        self._engine.close()
+
+
+def camera_info(scene: Scene, header: Any) -> CameraInfo:
+    """The pinhole of a scene, without distortion."""
+    height, width = scene.depth.shape
+    info = CameraInfo(header=header, width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+    info.k = scene.k.ravel().tolist()
+    info.r = np.eye(3).ravel().tolist()
+    info.p = np.hstack([scene.k, np.zeros((3, 1))]).ravel().tolist()
+    return info
+
+
+def truth_json(scene: Scene) -> str:
+    """What is true of a scene, for the scorer: objects, instance image (0 background, else id + 1), expressions."""
+    return json.dumps(
+        {
+            "scene_seed": scene.seed,
+            "objects": [
+                {"id": o.id, "noun": o.noun, "category": o.category, "colours": o.colours, "centroid_m": o.centroid_m}
+                for o in scene.objects
+            ],
+            "instance_png": base64.b64encode(encode_png((scene.instance_ids + 1).astype(np.uint8)).tobytes()).decode(),
+            "expressions": [as_dict(e) for e in expressions(scene)],
+        }
+    )
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the camera until it is told to stop."""
+    use_large_message_profile()
+    try:
+        with rclpy.init(args=args):
+            node = SimCameraNode()
+            executor = SingleThreadedExecutor()
+            executor.add_node(node)
+            try:
+                executor.spin()
+            finally:
+                node.close()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass  # the ordinary end
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

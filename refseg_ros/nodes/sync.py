@@ -1,0 +1,160 @@
+"""Which colour image goes with which depth image and camera info: by stamp, newest first, and nothing is waited for twice.
+
+Messages are kept as they came and converted only when a request needs them. Knows nothing of rclpy.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Any
+
+KEPT = 12
+COLOR, DEPTH, COLOR_INFO, DEPTH_INFO = "color", "depth", "color_info", "depth_info"
+KINDS = (COLOR, DEPTH, COLOR_INFO, DEPTH_INFO)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSet:
+    """Messages of one moment. problem: why there is no depth, in words. received_s: on time.monotonic()'s clock."""
+
+    color: Any
+    color_info: Any | None
+    depth: Any | None
+    depth_info: Any | None
+    stamp_ns: int
+    received_s: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    stamp_ns: int
+    received_s: float
+    message: Any
+
+
+class StampMatcher:
+    """The mailbox of the newest frame. Thread-safe: callbacks add, the worker takes.
+
+    slop_s: largest difference of two stamps of one moment; 0: half the colour period as measured (at least 5 ms).
+    depth_wait_s: how long a colour image waits for its depth before it is used without.
+    """
+
+    def __init__(self, slop_s: float = 0.0, depth_wait_s: float = 0.1) -> None:
+        self.slop_s, self.depth_wait_s = slop_s, depth_wait_s
+        self.counts: Counter[str] = Counter()
+        self._kept: dict[str, deque[_Kept]] = {kind: deque(maxlen=KEPT) for kind in KINDS}
+        self._matched: set[int] = set()
+        self._arrived = threading.Condition()
+
+    def add(self, kind: str, stamp_ns: int, message: Any, now_s: float | None = None) -> None:
+        """Keep a message. Counts those without a stamp, those out of order, and colour images that never matched."""
+        now_s = time.monotonic() if now_s is None else now_s
+        with self._arrived:
+            kept = self._kept[kind]
+            self.counts[f"{kind}_received"] += 1
+            if stamp_ns == 0:
+                self.counts[f"{kind}_without_stamp"] += 1
+            elif kept and stamp_ns < kept[-1].stamp_ns:
+                self.counts[f"{kind}_late"] += 1
+                if kind in (COLOR, DEPTH) and kept[-1].stamp_ns - stamp_ns < 5_000_000_000:
+                    return  # a straggler; a larger step back is a clock that was set, and starts anew
+                for other in self._kept.values():
+                    other.clear()
+                self._matched.clear()
+            if kind == COLOR and len(kept) == kept.maxlen:
+                gone = kept[0].stamp_ns
+                self.counts["unmatched"] += gone not in self._matched
+                self._matched.discard(gone)
+            kept.append(_Kept(stamp_ns, now_s, message))
+            if kind in (COLOR, DEPTH):
+                self._count_match(kind, stamp_ns)
+            self._arrived.notify_all()
+
+    def _count_match(self, kind: str, stamp_ns: int) -> None:
+        other = self._near(DEPTH if kind == COLOR else COLOR, stamp_ns)
+        color = stamp_ns if kind == COLOR else (other.stamp_ns if other else None)
+        if other is not None and stamp_ns and color is not None and color not in self._matched:
+            self._matched.add(color)
+            self.counts["matched"] += 1
+
+    def slop_ns(self) -> int:
+        """The slop in force, nanoseconds."""
+        if self.slop_s > 0:
+            return int(self.slop_s * 1e9)
+        stamps = [k.stamp_ns for k in self._kept[COLOR] if k.stamp_ns]
+        if len(stamps) < 3:
+            return 20_000_000
+        gaps = sorted(b - a for a, b in zip(stamps, stamps[1:], strict=False))
+        return max(5_000_000, gaps[len(gaps) // 2] // 2)
+
+    def _near(self, kind: str, stamp_ns: int) -> _Kept | None:
+        """The message of a kind nearest in stamp, if within the slop."""
+        if stamp_ns == 0:
+            return None
+        best = min(self._kept[kind], key=lambda k: abs(k.stamp_ns - stamp_ns), default=None)
+        return best if best is not None and abs(best.stamp_ns - stamp_ns) <= self.slop_ns() else None
+
+    def newest(self, now_s: float | None = None) -> FrameSet | None:
+        """The newest usable moment, or None before the first colour image.
+
+        A colour image younger than depth_wait_s whose depth is still on its way gives way to the matched one before.
+        """
+        now_s = time.monotonic() if now_s is None else now_s
+        with self._arrived:
+            colors = self._kept[COLOR]
+            if not colors:
+                return None
+            depth_seen = bool(self._kept[DEPTH]) and now_s - self._kept[DEPTH][-1].received_s < 2.0
+            for color in reversed(colors):
+                depth = self._near(DEPTH, color.stamp_ns)
+                if depth is not None:
+                    return self._set(color, depth, "")
+                if not depth_seen or now_s - color.received_s >= self.depth_wait_s:
+                    break
+            return self._set(colors[-1], None, self._why(colors[-1], now_s))
+
+    def _why(self, color: _Kept, now_s: float) -> str:
+        if not self._kept[DEPTH]:
+            return "no depth image has arrived"
+        last = self._kept[DEPTH][-1]
+        if color.stamp_ns == 0:
+            return "the colour image carries no stamp, so no depth image can be matched to it"
+        if last.stamp_ns == 0:
+            return "the depth images carry no stamp, so none can be matched"
+        if now_s - last.received_s >= 2.0:
+            return f"the depth images stopped {now_s - last.received_s:.1f} s ago"
+        apart = min(abs(k.stamp_ns - color.stamp_ns) for k in self._kept[DEPTH]) / 1e6
+        return f"the nearest depth image is {apart:.0f} ms away, over the slop of {self.slop_ns() / 1e6:.0f} ms"
+
+    def _set(self, color: _Kept, depth: _Kept | None, problem: str) -> FrameSet:
+        infos = {}
+        for kind in (COLOR_INFO, DEPTH_INFO):
+            # A driver may publish its info once, latched: the last one holds until another comes.
+            near = self._near(kind, color.stamp_ns) or (self._kept[kind][-1] if self._kept[kind] else None)
+            infos[kind] = near.message if near else None
+        return FrameSet(
+            color.message, infos[COLOR_INFO], depth.message if depth else None, infos[DEPTH_INFO],
+            color.stamp_ns, color.received_s, problem,
+        )  # fmt: skip
+
+    def wait(self, timeout_s: float) -> FrameSet | None:
+        """newest(), waiting up to timeout_s for a first frame."""
+        end = time.monotonic() + timeout_s
+        while (found := self.newest()) is None:
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            with self._arrived:
+                self._arrived.wait(left)
+        return found
+
+    def clear(self) -> None:
+        """Forget every message; the counters stay."""
+        with self._arrived:
+            for kept in self._kept.values():
+                kept.clear()
+            self._matched.clear()

@@ -1,0 +1,177 @@
+"""One thread that owns the model, and a bounded queue in which every request gets exactly one answer.
+
+Knows nothing of rclpy: answers are handed to a callback, on the worker's thread or on the submitter's.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from refseg_ros.core.instruction import Phrase
+from refseg_ros.core.outcome import ErrorCode, RequestError
+from refseg_ros.core.pipeline import Lifts, error_segmentation, run
+from refseg_ros.core.protocol import PhraseDecoding, SegmentationModel
+from refseg_ros.core.types import Frame, Segmentation
+
+Answer = Callable[[Segmentation, Frame | None], None]
+
+
+@dataclass(eq=False)
+class Job:
+    """A request on its way. frame: gives the frame when the worker is ready for it (may wait, may raise
+    RequestError); deadline: on time.monotonic()'s clock, None for no limit; answer: called exactly once."""
+
+    instruction: str
+    frame: Callable[[], Frame]
+    answer: Answer
+    deadline: float | None = None
+    on_stage: Callable[[str], None] | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    stop_code: ErrorCode = ErrorCode.CANCELLED
+
+    def cancel(self, code: ErrorCode = ErrorCode.CANCELLED) -> None:
+        """Ask for an end at the next stage."""
+        self.stop_code = code
+        self.cancelled.set()
+
+
+class EncodeOnce:
+    """A model that encodes a frame once, however many requests ask about it."""
+
+    def __init__(self, model: SegmentationModel) -> None:
+        self._model = model
+        self._last: tuple[Frame, Any] | None = None
+        self.name, self.device = model.name, model.device
+        self.thresholds = model.thresholds
+
+    def encode(self, frame: Frame) -> Any:
+        if self._last is None or self._last[0] is not frame:
+            self._last = None  # the old one is let go before the new one needs its memory
+            self._last = (frame, self._model.encode(frame))
+        return self._last[1]
+
+    def decode(self, encoded: Any, phrases: Sequence[Phrase]) -> list[PhraseDecoding]:
+        return self._model.decode(encoded, phrases)
+
+    def close(self) -> None:
+        self._last = None
+        self._model.close()
+
+
+MESSAGES = {
+    ErrorCode.QUEUE_FULL: "The node is busy and its queue is full; ask again, or raise the parameter queue_size.",
+    ErrorCode.SHUTDOWN: "The node is shutting down; ask again when it is active.",
+    ErrorCode.NOT_ACTIVE: "The node is not active; activate it, then ask again.",
+    ErrorCode.CANCELLED: "The request was cancelled.",
+    ErrorCode.DEADLINE_EXCEEDED: "The deadline passed while the request waited its turn; allow more time.",
+    ErrorCode.SUPERSEDED: "A newer instruction took this one's place.",
+}
+
+
+class InferenceWorker:
+    """Answers jobs one after the other. submit() and drop_all() may be called from any thread."""
+
+    def __init__(self, model: SegmentationModel, lifter: Lifts, capacity: int) -> None:
+        self.model, self.lifter, self.own_thresholds = EncodeOnce(model), lifter, model.thresholds
+        self.latencies_ms: deque[float] = deque(maxlen=200)
+        self.busy_since: float | None = None
+        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._capacity, self._waiting = capacity, 0
+        self._lock = threading.Lock()
+        self._current: Job | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job, or answer it at once with QUEUE_FULL or SHUTDOWN."""
+        with self._lock:
+            refused = ErrorCode.SHUTDOWN if self._closed else None
+            if refused is None and self._waiting >= self._capacity:
+                refused = ErrorCode.QUEUE_FULL
+            if refused is None:
+                self._waiting += 1
+                self._jobs.put(job)
+        if refused is not None:
+            self._refuse(job, refused)
+
+    def waiting(self) -> int:
+        """Jobs in the queue, without the one being worked on."""
+        return self._waiting
+
+    def set_capacity(self, capacity: int) -> None:
+        """A smaller capacity drops nothing that is already queued."""
+        self._capacity = capacity
+
+    def drop_all(self, code: ErrorCode) -> None:
+        """Answer every waiting job with `code` and ask the current one to stop."""
+        with self._lock:
+            jobs = []
+            while True:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if job is not None:
+                    jobs.append(job)
+            self._waiting = 0
+            current = self._current
+        if current is not None:
+            current.cancel(code)
+        for job in jobs:
+            self._refuse(job, code)
+
+    def close(self, timeout_s: float = 30.0) -> bool:
+        """Answer what waits with SHUTDOWN, end the thread, release the model. False if it did not end in time."""
+        with self._lock:
+            self._closed = True
+        self.drop_all(ErrorCode.SHUTDOWN)
+        self._jobs.put(None)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            return False
+        self.model.close()
+        return True
+
+    def _refuse(self, job: Job, code: ErrorCode) -> None:
+        error = RequestError(code, MESSAGES[code])
+        job.answer(error_segmentation(job.instruction, (0, 0), self.model.name, error), None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            with self._lock:
+                self._waiting -= 1
+                self._current = job
+            self.busy_since = time.monotonic()
+            try:
+                self._answer(job)
+            finally:
+                self.busy_since = None
+                with self._lock:
+                    self._current = None
+
+    def _answer(self, job: Job) -> None:
+        if job.cancelled.is_set():
+            return self._refuse(job, job.stop_code)
+        if job.deadline is not None and time.monotonic() > job.deadline:
+            return self._refuse(job, ErrorCode.DEADLINE_EXCEEDED)
+        began = time.monotonic()
+        frame: Frame | None = None
+        try:
+            frame = job.frame()
+        except Exception as error:  # noqa: BLE001  (a frame that cannot be read is an ERROR outcome, never a lost request)
+            return job.answer(error_segmentation(job.instruction, (0, 0), self.model.name, error), None)
+        result = run(
+            self.model, frame, job.instruction, lifter=self.lifter, deadline=job.deadline,
+            cancelled=job.cancelled.is_set, on_stage=job.on_stage,
+        )  # fmt: skip
+        self.latencies_ms.append(1000 * (time.monotonic() - began))
+        if result.error is not None and result.error.code is ErrorCode.CANCELLED:
+            return self._refuse(job, job.stop_code)
+        return job.answer(result, frame)
