@@ -203,6 +203,7 @@ def _polarised(parts: list[_Part]) -> list[_Part]:
                 while i < len(low) and low[i] in ("me", "us"):
                     i += 1
             elif (n := lex.longest(low, i, lex.OPENERS, 8)) or (n := int(low[i] == "to" and i > 0)):
+                negated = negated and not (i == 0 and low[0] in ("i", "i'd", "we", "we'd"))  # a wish begins anew
                 i += n
             else:
                 break
