@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import click
+import typer
 
 OK, ERROR, USAGE = 0, 2, 64
 
@@ -15,6 +15,13 @@ def say(message: str) -> None:
     print(f"refseg: {line}".encode("ascii", "backslashreplace").decode("ascii"), file=sys.stderr)
 
 
-def wrong(message: str) -> click.UsageError:
+class _Wrong(typer.BadParameter):
+    """Said as it is, without a parameter's name before it."""
+
+    def format_message(self) -> str:
+        return self.message
+
+
+def wrong(message: str) -> typer.BadParameter:
     """A wrong command line, to be raised: main() prints it and exits with 64."""
-    return click.UsageError(message)
+    return _Wrong(message)

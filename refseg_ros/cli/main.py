@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
-import click
 import typer
 
 from refseg_ros.cli.exits import ERROR, USAGE, say
@@ -44,13 +43,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
         code = typer.main.get_command(build()).main(
             args=None if arguments is None else list(arguments), prog_name="refseg", standalone_mode=False
         )
-    except (typer.Exit, click.exceptions.Exit) as leave:
+    except typer.Exit as leave:
         return int(leave.exit_code)
-    except (typer.Abort, click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         say("interrupted")
         return 130
     except Exception as error:
-        if not hasattr(error, "format_message"):  # a usage error of click, which typer may carry a copy of
+        if not hasattr(error, "format_message"):  # a usage error: typer has no public name for its class
             raise
         say(f"{error.format_message().rstrip('.')}; see refseg --help.")
         return USAGE
