@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from ament_index_python.packages import get_package_share_directory
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -17,6 +16,7 @@ from std_msgs.msg import String
 
 from refseg_ros.msg import InstanceArray, Object3DArray, RejectionArray, SegmentationResult
 from refseg_ros.nodes.dds import use_large_message_profile
+from refseg_ros.nodes.share import share_folder
 
 # Topic, type, and at most one message kept every so many seconds (0: all): a bag of megabytes, not of gigabytes.
 TOPICS: tuple[tuple[str, Any, float], ...] = (
@@ -43,7 +43,7 @@ def typestore() -> Any:
     """ROS 2 Kilted's types and this package's own, read from the installed .msg files."""
     store = get_typestore(Stores.ROS2_KILTED)
     added: dict[str, Any] = {}
-    for path in sorted((Path(get_package_share_directory("refseg_ros")) / "msg").glob("*.msg")):
+    for path in sorted((share_folder() / "msg").glob("*.msg")):
         added |= get_types_from_msg(path.read_text(encoding="utf-8"), f"refseg_ros/msg/{path.stem}")
     store.register(added)
     return store

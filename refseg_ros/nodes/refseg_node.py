@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +15,11 @@ import numpy as np
 import rclpy
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
@@ -39,6 +42,8 @@ from refseg_ros.srv import SegmentOnce, SetInstruction
 Success, Failure = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 ModelFactory = Callable[[dict[str, Any]], SegmentationModel]
 WARM_INSTRUCTION = "the object"
+# A service keeps 10 requests by default and loses the rest of a burst before anybody has seen them.
+BURST = QoSProfile(depth=1000)
 
 
 def load_model(values: dict[str, Any]) -> SegmentationModel:
@@ -71,6 +76,7 @@ class RefsegNode(LifecycleNode):
         self._continuous_busy = False
         self._goals: dict[bytes, Job] = {}
         self._requests = itertools.count(1)
+        self.unanswered = 0
         self._frame: tuple[FrameSet, Frame] | None = None
         self.add_on_set_parameters_callback(lambda changed: parameters.check(self._values, changed))
         self.add_post_set_parameters_callback(self._on_parameters)
@@ -112,7 +118,7 @@ class RefsegNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop listening; every waiting request is answered NOT_ACTIVE."""
-        self._stop(ErrorCode.NOT_ACTIVE)
+        self.stop(ErrorCode.NOT_ACTIVE)
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -121,15 +127,16 @@ class RefsegNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """The same from any state; waiting requests are answered SHUTDOWN."""
-        self._stop(ErrorCode.SHUTDOWN)
+        self.stop(ErrorCode.SHUTDOWN)
         return Success if self._release() else Failure
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """A transition raised: release everything, so that configure can be tried again."""
-        self._stop(ErrorCode.NOT_ACTIVE)
+        self.stop(ErrorCode.NOT_ACTIVE)
         return Success if self._release() else Failure
 
-    def _stop(self, code: ErrorCode) -> None:
+    def stop(self, code: ErrorCode) -> None:
+        """Stop listening, and answer every waiting request with `code`."""
         self._active = False
         self._set_continuous("", 0.0)
         for subscription in self._inputs:
@@ -158,13 +165,11 @@ class RefsegNode(LifecycleNode):
     def _create_servers(self) -> None:
         action = ActionServer(
             self, Segment, "~/segment", self._execute, goal_callback=lambda goal: GoalResponse.ACCEPT,
-            cancel_callback=self._on_cancel,
+            cancel_callback=self._on_cancel, goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
         )  # fmt: skip
-        once = self.create_service(SegmentOnce, "~/segment_once", self._on_segment_once)
+        once = self.create_service(SegmentOnce, "~/segment_once", self._on_segment_once, qos_profile=BURST)
         mode = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
-        self._servers = [
-            action.destroy, lambda: self.destroy_service(once), lambda: self.destroy_service(mode)
-        ]  # fmt: skip
+        self._servers = [action.destroy, lambda: self.destroy_service(once), lambda: self.destroy_service(mode)]
 
     def _subscribe(self) -> None:
         compressed = {kind: self._values[f"{kind}_transport"] == "compressed" for kind in ("color", "depth")}
@@ -184,7 +189,7 @@ class RefsegNode(LifecycleNode):
                     qos_overriding_options=options,
                 )  # fmt: skip
             )
-        self._inputs.append(self.create_subscription(String, "instruction", self._on_instruction, QoSProfile(depth=100)))
+        self._inputs.append(self.create_subscription(String, "instruction", self._on_instruction, BURST))
 
     def _keeper(self, kind: str) -> Callable[[Any], None]:
         return lambda message: self.matcher.add(kind, stamp_ns(message.header.stamp), message)
@@ -240,15 +245,17 @@ class RefsegNode(LifecycleNode):
         messages = self.matcher.wait(wait)
         if messages is None:
             raise RequestError(
-                ErrorCode.NO_FRAME, f"No colour image arrived within {wait:g} s; check the topic image_raw and its QoS."
+                ErrorCode.NO_FRAME,
+                f"No colour image arrived within {wait:g} s; check the topic image_raw and its QoS.",
             )
         age, limit = time.monotonic() - messages.received_s, self._values["max_frame_age_s"]
         if limit and age > limit:
             self.matcher.counts["stale"] += 1
             message = f"The newest image came {age:.1f} s ago (limit {limit:g} s); check that the camera is running."
             raise RequestError(ErrorCode.STALE_FRAME, message)
-        if self._frame is not None and self._frame[0].color is messages.color and self._frame[0].depth is messages.depth:
-            return self._frame[1]
+        last = self._frame
+        if last is not None and last[0].color is messages.color and last[0].depth is messages.depth:
+            return last[1]
         frame = build_frame(messages)
         self._frame = (messages, frame)
         return frame
@@ -258,8 +265,14 @@ class RefsegNode(LifecycleNode):
         executor = self.executor
         assert executor is not None
         future = Future(executor=executor)
+        self.unanswered += 1
+
+        def finish(message: SegmentationResult) -> None:
+            self.unanswered -= 1
+            future.set_result(message)
+
         # Completed by the executor itself: that wakes it, and it is then the one that runs what follows.
-        return future, lambda message: executor.create_task(future.set_result, message) and None
+        return future, lambda message: executor.create_task(finish, message) and None
 
     async def _execute(self, handle: Any) -> Segment.Result:
         """The action: feedback by stage, cancel, deadline, its own frame or the newest."""
@@ -378,19 +391,23 @@ def _given_frame(goal: Any) -> Frame:
 def main(args: list[str] | None = None, model_factory: ModelFactory = load_model) -> int:
     """Run the node until it is told to stop."""
     use_large_message_profile()
-    try:
-        with rclpy.init(args=args):
-            node = RefsegNode(model_factory)
-            executor = SingleThreadedExecutor()
-            executor.add_node(node)
-            if node.get_parameter("autostart").value and node.trigger_configure() == Success:
-                node.trigger_activate()
-            try:
-                executor.spin()
-            finally:
-                node.trigger_shutdown()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the ordinary end
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    # Our own signal handlers: rclpy's would close the context before the waiting requests are answered.
+    with rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO):
+        node = RefsegNode(model_factory)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        if node.get_parameter("autostart").value and node.trigger_configure() == Success:
+            node.trigger_activate()
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.2)
+        node.stop(ErrorCode.SHUTDOWN)
+        end = time.monotonic() + 1.0
+        while node.unanswered and time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.05)
+        node.trigger_shutdown()
     return 0
 
 

@@ -99,7 +99,7 @@ class Phrases:
     states: dict[str, Tensor]
 
 
-def read_phrases(scenes: CachedScenes, work: Path, name: str, most_of_type: int = 10) -> Phrases:
+def read_phrases(scenes: CachedScenes, work: Path, name: str, most_of_type: int = 6) -> Phrases:
     """Choose and reword phrases and encode each distinct text once; kept between runs."""
     path = work / f"phrases_{name}.pt"
     if path.exists():
@@ -180,7 +180,7 @@ def run(config: TrainingConfig, scenes: CachedScenes, validation: CachedScenes) 
     tokens = tokens_of(scenes, instances, config.work, "train")
     val_tokens = tokens_of(validation, instances, config.work, "val")
     phrases = read_phrases(scenes, config.work, "train")
-    val_phrases = read_phrases(validation, config.work, "val", most_of_type=3)
+    val_phrases = read_phrases(validation, config.work, "val", most_of_type=2)
     torch.manual_seed(config.seed)
     rng, head = random.Random(config.seed), LanguageHead()
 
