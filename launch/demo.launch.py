@@ -1,4 +1,4 @@
-"""A simulated RGB-D camera and the refseg node: `ros2 launch refseg_ros demo.launch.py`, then publish an instruction."""
+"""A simulated RGB-D camera and the refseg node; then publish an instruction."""
 
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource

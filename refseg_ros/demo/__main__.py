@@ -45,7 +45,7 @@ def describe_objects(result: SegmentationResult) -> tuple[list[str], str | None]
             f"box {100 * s.x:.1f} x {100 * s.y:.1f} x {100 * s.z:.1f} cm; depth on {100 * o.depth_coverage:.0f} %"
         )
         p = o.pose.position
-        corners = Rotation.from_quat([q.x, q.y, q.z, q.w]).apply(CORNERS * [s.x, s.y, s.z]) + [p.x, p.y, p.z]
+        corners = Rotation.from_quat([q.x, q.y, q.z, q.w]).apply(CORNERS * [s.x, s.y, s.z]) + np.array([p.x, p.y, p.z])
         clouds.append((o.instance, points_of(o.points), corners))
     return lines, plot_objects(clouds)
 

@@ -42,8 +42,8 @@ class DemoClient(Node):
         self.create_subscription(String, "sim_camera/truth", self._on_truth, latched)
         self.create_subscription(Image, "image_raw", self._on_image, 5)
         self.create_subscription(CompressedImage, "refseg/overlay/compressed", self._on_overlay, 10)
-        self._segment = ActionClient(self, Segment, "refseg/segment")
-        self._camera = self.create_client(SetParameters, "sim_camera/set_parameters")
+        self._segment: Any = ActionClient(self, Segment, "refseg/segment")
+        self._camera: Any = self.create_client(SetParameters, "sim_camera/set_parameters")
 
     def _on_truth(self, message: String) -> None:
         self.truth = read_truth(message.data)

@@ -58,8 +58,8 @@ def choose_requests(truth: SceneTruth, seed: int) -> list[DemoRequest]:
     """One request of each kind, repeatable for a seed. A kind the scene cannot show is left out."""
     rng = random.Random(seed)
     by_type: dict[str, list[dict[str, Any]]] = {}
-    for expression in truth.expressions:
-        by_type.setdefault(expression["type"], []).append(expression)
+    for known in truth.expressions:
+        by_type.setdefault(known["type"], []).append(known)
     used: set[str] = set()
 
     def pick(types: tuple[str, ...]) -> dict[str, Any] | None:

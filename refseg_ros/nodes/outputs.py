@@ -40,7 +40,9 @@ class Outputs:
         self._rays = RayGrid()
         options = QoSOverridingOptions.with_default_policies()
         self._publishers = {
-            name: node.create_lifecycle_publisher(kind, f"~/{name}", QoSProfile(depth=10), qos_overriding_options=options)
+            name: node.create_lifecycle_publisher(
+                kind, f"~/{name}", QoSProfile(depth=10), qos_overriding_options=options
+            )
             for name, kind in TOPICS.items()
         }
 

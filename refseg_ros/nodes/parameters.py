@@ -46,10 +46,10 @@ SPECS: dict[str, Spec] = {
     "queue_size": Spec(128, "Requests that may wait; one more is answered QUEUE_FULL at once.", 1, 10000),
     "default_deadline_s": Spec(0.0, "Deadline of a request that names none, seconds; 0: none.", 0.0, 3600.0),
     "continuous_period_s": Spec(0.5, "Period of continuous mode when the request names none, seconds.", 0.02, 3600.0),
-    "sync_slop_s": Spec(0.0, "Largest stamp difference of colour and depth, seconds; 0: half a frame period.", 0.0, 1.0),
+    "sync_slop_s": Spec(0.0, "Largest stamp difference to depth, seconds; 0: half a frame period.", 0.0, 1.0),
     "depth_wait_s": Spec(0.1, "How long a colour image waits for its depth, seconds.", 0.0, 5.0),
     "frame_wait_s": Spec(2.0, "How long a request waits for a first image, seconds.", 0.0, 60.0),
-    "max_frame_age_s": Spec(2.0, "A newest image received longer ago is STALE_FRAME, seconds; 0: any age.", 0.0, 3600.0),
+    "max_frame_age_s": Spec(2.0, "A newest image older than this is STALE_FRAME, seconds; 0: any age.", 0.0, 3600.0),
     "accept_threshold": Spec(-1.0, "Belief from which a phrase is FOUND; negative: the model's own.", -1.0, 1.0),
     "reject_threshold": Spec(-1.0, "Belief below which a phrase is ABSENT; negative: the model's own.", -1.0, 1.0),
     "depth_min_m": Spec(0.05, "Nearest depth taken for a reading, metres.", 0.0, 10.0),
@@ -87,6 +87,6 @@ def check(current: dict[str, Any], changed: list[Parameter]) -> SetParametersRes
         reason = f"depth_min_m ({after['depth_min_m']:g}) must be below depth_max_m ({after['depth_max_m']:g})"
         return SetParametersResult(successful=False, reason=reason)
     if after["target_frame"]:
-        reason = "target_frame is not supported yet: results are in the image's optical frame; transform them at its stamp"
+        reason = "target_frame is not supported yet: results are in the image's frame; transform them at its stamp"
         return SetParametersResult(successful=False, reason=reason)
     return SetParametersResult(successful=True)

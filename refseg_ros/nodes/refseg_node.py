@@ -187,7 +187,7 @@ class RefsegNode(LifecycleNode):
                     kind, topic, self._keeper(name), qos_profile_sensor_data,
                     event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._mismatch(topic)),
                     qos_overriding_options=options,
-                )  # fmt: skip
+                )
             )
         self._inputs.append(self.create_subscription(String, "instruction", self._on_instruction, BURST))
 
@@ -206,7 +206,7 @@ class RefsegNode(LifecycleNode):
     def _submit(
         self, instruction: str, answered: Callable[[SegmentationResult], None], deadline_s: float,
         frame: Callable[[], Frame] | None = None, on_stage: Callable[[str], None] | None = None,
-    ) -> Job:  # fmt: skip
+    ) -> Job:
         """Queue a request; `answered` is called once, on whatever thread has the answer."""
         request = next(self._requests)
         seconds = deadline_s or self._values["default_deadline_s"]
@@ -260,11 +260,11 @@ class RefsegNode(LifecycleNode):
         self._frame = (messages, frame)
         return frame
 
-    def _future(self) -> tuple[Future, Callable[[SegmentationResult], None]]:
+    def _future(self) -> tuple[Any, Callable[[SegmentationResult], None]]:
         """A future to await on the executor, and what completes it from any thread."""
         executor = self.executor
         assert executor is not None
-        future = Future(executor=executor)
+        future: Any = Future(executor=executor)
         self.unanswered += 1
 
         def finish(message: SegmentationResult) -> None:
@@ -272,7 +272,7 @@ class RefsegNode(LifecycleNode):
             future.set_result(message)
 
         # Completed by the executor itself: that wakes it, and it is then the one that runs what follows.
-        return future, lambda message: executor.create_task(finish, message) and None
+        return future, lambda message: _forget(executor.create_task(finish, message))
 
     async def _execute(self, handle: Any) -> Segment.Result:
         """The action: feedback by stage, cancel, deadline, its own frame or the newest."""
@@ -368,6 +368,10 @@ class RefsegNode(LifecycleNode):
         name = f"{self.get_fully_qualified_name()}: segmentation"
         one = diagnostics.status(name, state, self.health, self.matcher, self.worker)
         self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), one))
+
+
+def _forget(_: Any) -> None:
+    """The executor keeps a task it was given; nobody else has to."""
 
 
 def _phrase(text: str) -> Any:

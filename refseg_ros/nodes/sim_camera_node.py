@@ -39,9 +39,9 @@ class SimCameraNode(Node):
             description="Image size, pixels.", read_only=True,
             integer_range=[IntegerRange(from_value=64, to_value=1920, step=1)],
         )  # fmt: skip
-        width = self.declare_parameter("width", 640, size).value
-        height = self.declare_parameter("height", 480, size).value
-        rate = self.declare_parameter(
+        width: Any = self.declare_parameter("width", 640, size).value
+        height: Any = self.declare_parameter("height", 480, size).value
+        rate: Any = self.declare_parameter(
             "rate_hz", 5.0,
             ParameterDescriptor(
                 description="Frames a second.", read_only=True,

@@ -1,4 +1,4 @@
-"""Which colour image goes with which depth image and camera info: by stamp, newest first, and nothing is waited for twice.
+"""Which colour image goes with which depth image and camera info: by stamp, newest first.
 
 Messages are kept as they came and converted only when a request needs them. Knows nothing of rclpy.
 """
@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 KEPT = 12
@@ -88,7 +89,7 @@ class StampMatcher:
         stamps = [k.stamp_ns for k in self._kept[COLOR] if k.stamp_ns]
         if len(stamps) < 3:
             return 20_000_000
-        gaps = sorted(b - a for a, b in zip(stamps, stamps[1:], strict=False))
+        gaps = sorted(b - a for a, b in pairwise(stamps))
         return max(5_000_000, gaps[len(gaps) // 2] // 2)
 
     def _near(self, kind: str, stamp_ns: int) -> _Kept | None:

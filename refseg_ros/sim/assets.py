@@ -1,4 +1,4 @@
-"""Prepares the household objects of the asset wheels for rendering: once, into a cache, meshes and textures made light."""
+"""Prepares the household objects of the asset wheels for rendering: once, into a cache, made light."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def prepare() -> Path:
     models = sources()
     if not models:
         raise AssetsMissing(
-            "The simulated camera has no objects: run `make setup`, or pip install --no-deps -r requirements/assets.txt."
+            "The simulated camera has no objects: run `make setup`, "
+            "or pip install --no-deps -r requirements/assets.txt."
         )
     folder = cache_folder() / f"v{CACHE_VERSION}-{len(models)}"
     if (folder / "complete").exists():

@@ -118,7 +118,9 @@ class SceneEngine:
 
     def _place(self, rng: np.random.Generator, picked: list[int]) -> tuple[list[_Placed], dict[int, int]]:
         """Free places on the table; small things may go into containers. Those without a place are left out."""
-        pool, placed, inside = self._pool, [], {}
+        pool = self._pool
+        placed: list[_Placed] = []
+        inside: dict[int, int] = {}
         for index in sorted(picked, key=lambda i: not CATALOGUE[pool.keys[i]].holds):
             key = pool.keys[index]
             entry = CATALOGUE[key]
@@ -210,7 +212,7 @@ class SceneEngine:
     def _describe(
         self, placed: list[_Placed], inside: dict[int, int], depth: npt.NDArray, indices: npt.NDArray,
         k: npt.NDArray, pose: npt.NDArray,
-    ) -> tuple[SceneObject, ...]:  # fmt: skip
+    ) -> tuple[SceneObject, ...]:
         pool = self._pool
         id_of = {p.index: position for position, p in enumerate(placed)}
         to_camera = np.linalg.inv(pose)
@@ -233,6 +235,6 @@ class SceneEngine:
                     (float(world[0]), float(world[1]), float(world[2])),
                     (float(camera[0]), float(camera[1]), float(camera[2])),
                     centroid, len(z), None if host is None else id_of.get(host),
-                )  # fmt: skip
+                )
             )
         return tuple(objects)

@@ -79,8 +79,9 @@ def load_scene(path: Path) -> StoredScene:
     if bgr is None or depth is None or ids is None:
         raise ValueError(f"{path} is damaged: delete it and generate the scenes again")
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    metres = np.asarray(depth, np.float32) / np.float32(1000)
     return StoredScene(
-        rgb, depth.astype(np.float32) / 1000, ids.astype(np.int16) - 1, k, meta["objects"], meta["expressions"]
+        rgb, metres, ids.astype(np.int16) - 1, k, meta["objects"], meta["expressions"]
     )
 
 
@@ -114,7 +115,9 @@ def choose(scene: Scene, rng: np.random.Generator, most: int = MAX_PER_TYPE) -> 
             yield of_kind[index]
 
 
-def write_dataset(out: Path, count: int, seed: int = 0, split: str = "train", size: tuple[int, int] = (640, 480)) -> int:
+def write_dataset(
+    out: Path, count: int, seed: int = 0, split: str = "train", size: tuple[int, int] = (640, 480)
+) -> int:
     """A dataset folder as the contract describes it; returns the number of (image, instruction) lines.
 
     Raises ValueError for a split other than train, val, test.

@@ -92,7 +92,7 @@ class ObjectPool:
         drawn = meshes[model.geom_group[meshes] == SHOWN_GROUP]
         return drawn if len(drawn) else meshes
 
-    def extent(self, index: int, quaternion_wxyz: Sequence[float]) -> tuple[npt.NDArray, npt.NDArray]:
+    def extent(self, index: int, quaternion_wxyz: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray]:
         """Lowest and highest corner (metres) of an object's meshes in its own frame, turned by a quaternion."""
         model, parts = self.model, []
         for geom in self.visual[index]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -44,7 +45,7 @@ class SensorModel:
     def color(self, rgb: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         """uint8 (H, W, 3) in and out."""
         gain = 2 ** rng.normal(0, self.exposure) * (1 + rng.normal(0, self.white_balance, 3))
-        picture = rgb.astype(np.float32) * gain.astype(np.float32)
+        picture: npt.NDArray[Any] = rgb.astype(np.float32) * gain.astype(np.float32)
         if self.blur_px > 0:
             picture = cv2.GaussianBlur(picture, (0, 0), self.blur_px)
         sigma = self.read_noise + self.shot_noise * np.sqrt(np.maximum(picture, 0))

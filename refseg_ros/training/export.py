@@ -60,6 +60,11 @@ def figures(rows: list[Any], temperature: float, accept: float, reject: float) -
     return {kind: round(sum(v) / len(v), 3) for kind, v in sorted(by_type.items())}
 
 
+def steps_of(checkpoint: Path) -> int:
+    """Steps a stage has been trained for."""
+    return int(torch.load(checkpoint, weights_only=False)["steps"])
+
+
 def run(config: TrainingConfig, validation: CachedScenes, target: Path = SHIPPED) -> None:
     """Write <target>.safetensors, the JSON card and CARD.md."""
     heads = CompactHeads()
@@ -82,7 +87,7 @@ def run(config: TrainingConfig, validation: CachedScenes, target: Path = SHIPPED
         "absent_accepted": round(float((belief[truth == 0] >= accept).float().mean()), 3),
         "present_accepted": round(float((belief[truth == 1] >= accept).float().mean()), 3),
         "calibration_error": round(calibration_error(belief, truth), 3),
-        "steps": {n: torch.load(config.work / f"{n}.pt", weights_only=False)["steps"] for n in ("instances", "language")},
+        "steps": {name: steps_of(config.work / f"{name}.pt") for name in ("instances", "language")},
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.half().contiguous() for k, v in heads.state_dict().items()}, target)
@@ -109,11 +114,12 @@ def markdown(card: dict[str, Any], target: Path) -> str:
     return f"""# compact
 
 Referring segmentation of tabletop objects: instance masks once a frame, language over the instances per phrase.
-{card["parameters"] / 1e6:.1f}M trained parameters ({megabytes:.1f} MB, half precision) on top of frozen EfficientNet-Lite0
-and all-MiniLM-L6-v2, which come from their own wheels and are not in the file.
+{card["parameters"] / 1e6:.1f}M trained parameters ({megabytes:.1f} MB, half precision) on top of frozen
+EfficientNet-Lite0 and all-MiniLM-L6-v2, which come from their own wheels and are not in the file.
 
 ## Measured
-On {m["scenes"]} rendered validation scenes (320 x 240, sensor faults on), {m["phrases"]} phrases, found masks (not true ones):
+On {m["scenes"]} rendered validation scenes (320 x 240, sensor faults on), {m["phrases"]} phrases,
+with found masks (not true ones):
 
 | what | figure |
 |---|---|
@@ -134,8 +140,9 @@ The thresholds were chosen on these same scenes, so the last four figures are op
 are the ones of training: nothing here measures words or objects never seen.
 
 ## Data and licences
-Rendered scenes of household models: LIBERO assets (CC BY 4.0), HOPE groceries (CC BY-NC-SA 4.0), robosuite objects (MIT).
-No model or texture is distributed here. Because of the groceries' licence the weights are for research and demonstration.
+Rendered scenes of household models: LIBERO assets (CC BY 4.0), HOPE groceries (CC BY-NC-SA 4.0), robosuite (MIT).
+No model or texture is distributed here. The groceries' licence makes the weights
+fit for research and demonstration only.
 
 ## Train it again
     python -m refseg_ros.sim.generate scenes/val 240 1000000 && python -m refseg_ros.sim.generate scenes/train 4000 0

@@ -42,7 +42,9 @@ def targets(ids_hw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return objectness, torch.cat(cells), torch.cat(owners)
 
 
-def losses(head: InstanceHead, scenes: CachedScenes, index: Tensor, config: TrainingConfig, rng: torch.Generator) -> dict[str, Tensor]:
+def losses(
+    head: InstanceHead, scenes: CachedScenes, index: Tensor, config: TrainingConfig, rng: torch.Generator
+) -> dict[str, Tensor]:
     """Objectness (focal) and masks (Dice + BCE) of one batch."""
     image = normalised(scenes.image[index])
     geometry = scenes.geometry[index].float()

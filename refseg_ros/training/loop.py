@@ -23,7 +23,8 @@ def train(
     """  # fmt: skip
     checkpoint = config.work / f"{name}.pt"
     optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=0.02)
-    average = torch.optim.swa_utils.AveragedModel(module, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998))
+    follow = torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
+    average = torch.optim.swa_utils.AveragedModel(module, multi_avg_fn=follow)
     spent, steps, curve = 0.0, 0, []
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=False)
@@ -31,7 +32,8 @@ def train(
         optimizer.load_state_dict(state["optimizer"])
         average.load_state_dict(state["average"])
         spent, steps, curve = state["spent"], state["steps"], state["curve"]
-    total, running, last_report = config.minutes * 60, {}, 0.0
+    total, last_report = config.minutes * 60, 0.0
+    running: dict[str, float] = {}
     mark = time.monotonic()
     module.train()
     while spent < total:

@@ -3,7 +3,6 @@
 import sys
 
 from helpers.fake_model import ColourModel
-
 from refseg_ros.nodes.refseg_node import main
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def find_instances(
     objectness_1hw: Tensor, kernels_khw: Tensor, features_chw: Tensor,
     threshold: float = 0.3, most: int = 40, overlap: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
-    """Masks of one image: logits (N, H/2, W/2) and scores (N,), best first, duplicates suppressed by mask overlap."""  # fmt: skip
+    """Masks of one image, best first: logits (N, H/2, W/2) and scores (N,). Duplicates by overlap are dropped."""
     scores = objectness_1hw.sigmoid()
     peaks = (scores == F.max_pool2d(scores, 3, 1, 1)) & (scores > threshold)
     cells = peaks[0].nonzero()

