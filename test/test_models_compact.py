@@ -11,8 +11,13 @@ from refseg_ros.core.instruction import Phrase  # noqa: E402
 from refseg_ros.core.types import Frame, Intrinsics  # noqa: E402
 from refseg_ros.models.compact import SHIPPED  # noqa: E402
 from refseg_ros.models.compact.backbone import CHANNELS, Backbone, letterbox_size, network_input  # noqa: E402
-from refseg_ros.models.compact.instances import KERNEL_NUMBERS, MASK_CHANNELS, InstanceHead  # noqa: E402
-from refseg_ros.models.compact.instances import dynamic_masks, find_instances  # noqa: E402
+from refseg_ros.models.compact.instances import (  # noqa: E402
+    KERNEL_NUMBERS,
+    MASK_CHANNELS,
+    InstanceHead,
+    dynamic_masks,
+    find_instances,
+)
 from refseg_ros.models.compact.language import LanguageHead  # noqa: E402
 from refseg_ros.models.compact.model import Calibration, CompactHeads, CompactModel, Encoded, full_size  # noqa: E402
 from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, fourier, instance_tokens  # noqa: E402

@@ -44,6 +44,7 @@ ModelFactory = Callable[[dict[str, Any]], SegmentationModel]
 WARM_INSTRUCTION = "the object"
 # A service keeps 10 requests by default and loses the rest of a burst before anybody has seen them.
 BURST = QoSProfile(depth=1000)
+SHUTDOWN_PATIENCE_S = 10.0  # a running stage cannot be interrupted, and its request is still answered
 
 
 def load_model(values: dict[str, Any]) -> SegmentationModel:
@@ -408,7 +409,7 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
         while not stop.is_set():
             executor.spin_once(timeout_sec=0.2)
         node.stop(ErrorCode.SHUTDOWN)
-        end = time.monotonic() + 1.0
+        end = time.monotonic() + SHUTDOWN_PATIENCE_S
         while node.unanswered and time.monotonic() < end:
             executor.spin_once(timeout_sec=0.05)
         node.trigger_shutdown()

@@ -85,7 +85,7 @@ class CompactModel:
     @torch.inference_mode()
     def decode(self, encoded: Encoded, phrases: Sequence[Phrase]) -> list[PhraseDecoding]:
         """Which instances each phrase means. Milliseconds a phrase."""
-        if not len(encoded.masks):
+        if not len(encoded.masks) or not phrases:
             return [PhraseDecoding(0.0) for _ in phrases]
         words = [self._word_states(phrase.text) for phrase in phrases]
         most, count = max(len(w) for w in words), len(phrases)
