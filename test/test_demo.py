@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from refseg_ros.core.outcome import Outcome, Verdict
-from refseg_ros.demo.requests import KINDS, choose_requests, missing_kinds
+from refseg_ros.demo.requests import KINDS, DemoRequest, choose_requests, missing_kinds
 from refseg_ros.demo.score import Answer, report_entry, score
 from refseg_ros.demo.truth import read_truth
 
@@ -26,6 +26,8 @@ def expression(kind, text, *targets, expect=None):
 EXPRESSIONS = [
     expression("name", "the mug", [0]),
     expression("attribute", "the red mug", [0]),
+    expression("attribute", "the blue can", [1]),
+    expression("name", "the can", [1]),
     expression("relation", "the mug left of the can", [0]),
     expression("superlative", "the leftmost object", [0]),
     expression("all-of", "all the cans", [0, 1]),
@@ -63,7 +65,7 @@ def answer(request, masks=None, outcome=None, verdicts=None, centroids=()):
 
 
 def test_right_needs_outcome_verdicts_and_overlap(truth):
-    single = choose_requests(truth, 0)[0]
+    single = DemoRequest("single", "the mug", Outcome.FOUND, (Verdict.FOUND,), (frozenset([0]),))
     good = truth.mask(frozenset([0]))
     right = score(single, answer(single, {0: good}, centroids=[(0, np.array([0, 0, 1.005]))]), truth)
     assert right.right and right.iou == 1.0 and right.centroid_error_mm == pytest.approx(5.0)

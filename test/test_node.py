@@ -67,7 +67,8 @@ class Robot:
         for kind, topic in (
             (SegmentationResult, "refseg/result"), (InstanceArray, "refseg/masks"), (Image, "refseg/label_mask"),
             (RejectionArray, "refseg/rejections"), (Object3DArray, "refseg/objects"), (Image, "refseg/overlay"),
-            (PointCloud2, "refseg/object_points"), (PointCloud2, "refseg/scene_points"), (DiagnosticArray, "/diagnostics"),
+            (PointCloud2, "refseg/object_points"), (PointCloud2, "refseg/scene_points"),
+            (DiagnosticArray, "/diagnostics"),
         ):  # fmt: skip
             self.seen[topic] = []
             self.node.create_subscription(kind, topic, self.seen[topic].append, QoSProfile(depth=200))
@@ -239,8 +240,13 @@ def test_outcomes(quick, instruction, outcome):
 
 @pytest.mark.parametrize(
     ("instruction", "code"),
-    [("", "INSTRUCTION_EMPTY"), ("the red \x07 thing", "INSTRUCTION_CONTROL_CHARACTERS"), ("x" * 100_000, "INSTRUCTION_TOO_LONG"), ("find [SEG]", "INSTRUCTION_SPECIAL_TOKENS")],
-)  # fmt: skip
+    [
+        ("", "INSTRUCTION_EMPTY"),
+        ("the red \x07 thing", "INSTRUCTION_CONTROL_CHARACTERS"),
+        ("x" * 100_000, "INSTRUCTION_TOO_LONG"),
+        ("find [SEG]", "INSTRUCTION_SPECIAL_TOKENS"),
+    ],
+)
 def test_bad_instructions_are_errors_with_a_code(quick, instruction, code):
     result = quick.ask(instruction)
     assert (result.outcome, result.error_code) == (ERROR, code)

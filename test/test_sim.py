@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("mujoco", reason="the simulated camera needs mujoco (requirements/sim.txt)")
+if importlib.util.find_spec("mujoco") is None:
+    pytest.skip("the simulated camera needs mujoco (requirements/sim.txt)", allow_module_level=True)
 
 from refseg_ros.sim import assets
 from refseg_ros.sim.catalogue import CATALOGUE
@@ -94,8 +96,8 @@ def test_training_files_keep_everything(scene, tmp_path):
 
 def test_a_dataset_has_the_common_form(tmp_path):
     # A process of its own: two renderers in one process break software OpenGL.
-    command = ["refseg_ros.cli.main", "scenes", "--out", str(tmp_path), "--count", "1", "--seed", "1", "--split", "test"]
-    subprocess.run([sys.executable, "-m", *command], check=True, timeout=120)
+    options = ["--out", str(tmp_path), "--count", "1", "--seed", "1", "--split", "test"]
+    subprocess.run([sys.executable, "-m", "refseg_ros.cli.main", "scenes", *options], check=True, timeout=120)
     lines = [json.loads(line) for line in (tmp_path / "index.jsonl").read_text().splitlines()]
     assert len(lines) > 10
     for line in lines:
@@ -104,6 +106,9 @@ def test_a_dataset_has_the_common_form(tmp_path):
         for target in line["targets"]:
             mask = cv2.imread(str(tmp_path / target["mask"]), cv2.IMREAD_UNCHANGED)
             assert set(np.unique(mask)) <= {0, 255} and target["phrase"] < len(line["phrases"])
+
+
+def test_only_the_three_splits(tmp_path):
     with pytest.raises(ValueError, match="train, val, test"):
         write_dataset(tmp_path, 1, split="other")
 

