@@ -15,6 +15,8 @@ from refseg_ros.training.config import TrainingConfig  # noqa: E402
 from refseg_ros.training.features import CachedScenes  # noqa: E402
 from refseg_ros.training.loop import train  # noqa: E402
 
+STRIDES = (4, 8, 16, 32)
+
 
 @pytest.fixture
 def config(tmp_path):
@@ -29,7 +31,7 @@ def _scenes(count=2, height=64, width=96):
     return CachedScenes(
         image=torch.randint(0, 255, (count, 3, height, width), dtype=torch.uint8),
         geometry=torch.zeros(count, 2, height, width).half(),
-        maps=[torch.randn(count, c, height // s, width // s).half() for c, s in zip(CHANNELS, (4, 8, 16, 32), strict=True)],
+        maps=[torch.randn(count, c, height // s, width // s).half() for c, s in zip(CHANNELS, STRIDES, strict=True)],
         ids=ids, depth=torch.ones(count, height // 2, width // 2).half(),
         rays=torch.tensor([[50.0, 24.0, 16.0]]).repeat(count, 1), objects=[[]] * count, expressions=[[]] * count,
     )  # fmt: skip
