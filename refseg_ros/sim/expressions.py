@@ -105,20 +105,12 @@ def _plain(heads: Heads, bare: set[str]) -> Iterator[Expression]:
 
 # Two readings of each word, with the margins by which the first thing must lead the second in both.
 Reading = tuple[Callable[[_Seen], float], float]
-SUPERLATIVES: tuple[tuple[str, int, tuple[Reading, Reading]], ...] = tuple(
-    (word, sign, readings)
-    for words, readings in (
-        (
-            ("leftmost", "rightmost"),
-            ((lambda v: v.right, SUPERLATIVE_MARGIN_M), (lambda v: v.column, SUPERLATIVE_MARGIN_M / 2)),
-        ),
-        (
-            ("nearest", "farthest"),
-            ((lambda v: v.ahead, SUPERLATIVE_MARGIN_M), (lambda v: v.range, SUPERLATIVE_MARGIN_M / 2)),
-        ),
-    )
-    for word, sign in zip(words, (1, -1), strict=True)
+ACROSS: tuple[Reading, ...] = (
+    (lambda v: v.right, SUPERLATIVE_MARGIN_M),
+    (lambda v: v.column, SUPERLATIVE_MARGIN_M / 2),
 )
+AWAY: tuple[Reading, ...] = ((lambda v: v.ahead, SUPERLATIVE_MARGIN_M), (lambda v: v.range, SUPERLATIVE_MARGIN_M / 2))
+SUPERLATIVES = (("leftmost", 1, ACROSS), ("rightmost", -1, ACROSS), ("nearest", 1, AWAY), ("farthest", -1, AWAY))
 
 
 def _first(values: npt.NDArray[np.float64], margin: float) -> int:

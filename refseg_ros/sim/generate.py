@@ -20,6 +20,7 @@ from refseg_ros.sim.expressions import Expression, expressions
 from refseg_ros.sim.sensor import SensorModel
 
 SPLIT_SEEDS = {"train": 0, "val": 1_000_000, "test": 2_000_000}
+SPLIT_SIZE, SEED_SIZE = 1_000_000, 10_000
 MAX_PER_TYPE = 2
 MAX_STORED_PER_TYPE = 40
 
@@ -80,9 +81,7 @@ def load_scene(path: Path) -> StoredScene:
         raise ValueError(f"{path} is damaged: delete it and generate the scenes again")
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     metres = np.asarray(depth, np.float32) / np.float32(1000)
-    return StoredScene(
-        rgb, metres, ids.astype(np.int16) - 1, k, meta["objects"], meta["expressions"]
-    )
+    return StoredScene(rgb, metres, ids.astype(np.int16) - 1, k, meta["objects"], meta["expressions"])
 
 
 def _generate_some(job: tuple[Path, list[int], int, int]) -> int:
@@ -115,22 +114,35 @@ def choose(scene: Scene, rng: np.random.Generator, most: int = MAX_PER_TYPE) -> 
             yield of_kind[index]
 
 
+def scene_seeds(count: int, seed: int, split: str) -> range:
+    """The engine's seeds for one dataset: no two splits ever share one, whatever their seeds.
+
+    Raises ValueError for a split other than train, val, test, and for a count above 10,000.
+    """
+    if split not in SPLIT_SEEDS:
+        raise ValueError(f"split must be one of {', '.join(SPLIT_SEEDS)}, not {split!r}")
+    if not 0 <= count <= SEED_SIZE or seed < 0:
+        raise ValueError(f"count must be 0 to {SEED_SIZE} and seed at least 0, not {count} and {seed}")
+    block, within = divmod(seed, SPLIT_SIZE // SEED_SIZE)
+    first = block * SPLIT_SIZE * len(SPLIT_SEEDS) + SPLIT_SEEDS[split] + within * SEED_SIZE
+    return range(first, first + count)
+
+
 def write_dataset(
     out: Path, count: int, seed: int = 0, split: str = "train", size: tuple[int, int] = (640, 480)
 ) -> int:
     """A dataset folder as the contract describes it; returns the number of (image, instruction) lines.
 
-    Raises ValueError for a split other than train, val, test.
+    Raises ValueError as scene_seeds() does.
     """
-    if split not in SPLIT_SEEDS:
-        raise ValueError(f"split must be one of {', '.join(SPLIT_SEEDS)}, not {split!r}")
+    seeds = scene_seeds(count, seed, split)
     for folder in ("rgb", "depth", "mask"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     sensor, lines = SensorModel(), []
     with SceneEngine(width=size[0], height=size[1]) as engine:
-        for number in track(range(count), description=f"rendering {count} scenes"):
-            scene_seed = SPLIT_SEEDS[split] + seed * 10_000 + number
-            scene, rng = engine.scene(scene_seed, count=(4, 12)), np.random.default_rng(scene_seed)
+        for number, scene_seed in enumerate(track(seeds, description=f"rendering {count} scenes")):
+            scene = engine.scene(scene_seed, count=(4, 12), visibility=True)
+            rng = np.random.default_rng(scene_seed)
             name = f"{number:04d}"
             depth_mm = np.round(sensor.depth(scene.depth, rng) * 1000).astype(np.uint16)
             (out / "rgb" / f"{name}.png").write_bytes(encode_png(sensor.color(scene.rgb, rng)).tobytes())
@@ -159,7 +171,7 @@ def _line(name: str, scene: Scene, expression: Expression) -> dict[str, Any]:
                 "phrase": phrase,
                 "mask": f"mask/{name}_{i}.png",
                 "centroid_m": scene.objects[i].centroid_m,
-                "visible": 1.0 if scene.objects[i].visible_px else 0.0,
+                "visible": round(scene.objects[i].visible_fraction, 3),
             }
             for phrase, ids in enumerate(expression.targets)
             for i in sorted(ids)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from statistics import NormalDist
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+EDGE_M = 0.03
+GRAZING_SLOPE = 6.0  # about 80 degrees from the surface's normal
+KERNEL = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,7 @@ class SensorModel:
 
     read_noise and shot_noise: grey levels; depth_noise: metres of standard deviation at 1 m, growing with the
     square of the distance; flying_share: share of pixels at depth edges that fly between the two surfaces;
-    hole_share: share of edge pixels without depth; min_m, max_m: the sensor's range.
+    hole_share, grazing_share: share of the pixels without depth at such edges and on surfaces seen from the side; min_m, max_m: the sensor's range.
     """
 
     read_noise: float = 1.5
@@ -28,6 +33,7 @@ class SensorModel:
     depth_noise: float = 0.0012
     flying_share: float = 0.3
     hole_share: float = 0.3
+    grazing_share: float = 0.2
     min_m: float = 0.2
     max_m: float = 4.0
 
@@ -36,37 +42,54 @@ class SensorModel:
             value = getattr(self, item.name)
             if not np.isfinite(value) or value < 0:
                 raise ValueError(f"SensorModel.{item.name} must be a number of at least 0, not {value}")
-        for name in ("flying_share", "hole_share"):
+        for name in ("flying_share", "hole_share", "grazing_share"):
             if getattr(self, name) > 1:
                 raise ValueError(f"SensorModel.{name} must be at most 1, not {getattr(self, name)}")
+        if self.jpeg_quality > 100:
+            raise ValueError(f"SensorModel.jpeg_quality must be at most 100, not {self.jpeg_quality}")
         if self.min_m >= self.max_m:
             raise ValueError(f"SensorModel.min_m ({self.min_m}) must be below max_m ({self.max_m})")
 
     def color(self, rgb: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
         """uint8 (H, W, 3) in and out."""
         gain = 2 ** rng.normal(0, self.exposure) * (1 + rng.normal(0, self.white_balance, 3))
-        picture: npt.NDArray[Any] = rgb.astype(np.float32) * gain.astype(np.float32)
+        levels = np.clip(np.arange(256)[:, None] * gain + 0.5, 0, 255).astype(np.uint8)
+        picture: npt.NDArray[Any] = cv2.LUT(rgb, levels[None])
         if self.blur_px > 0:
             picture = cv2.GaussianBlur(picture, (0, 0), self.blur_px)
-        sigma = self.read_noise + self.shot_noise * np.sqrt(np.maximum(picture, 0))
-        picture += sigma * rng.standard_normal(picture.shape, np.float32)
-        noisy = np.clip(picture, 0, 255).astype(np.uint8)
+        if self.read_noise or self.shot_noise:
+            sigma = (self.read_noise + self.shot_noise * np.sqrt(np.arange(256))).astype(np.float32)
+            noise = cv2.multiply(_normal(picture.shape, rng), cv2.LUT(picture, sigma))
+            picture = cv2.add(picture, noise, dtype=cv2.CV_8U)
         if self.jpeg_quality:
-            _, data = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, self.jpeg_quality])
-            noisy = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-        return noisy
+            bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+            _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, int(self.jpeg_quality)])
+            picture = cv2.cvtColor(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)), cv2.COLOR_BGR2RGB)
+        return np.asarray(picture, np.uint8)
 
     def depth(self, depth: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
         """Metres, float32 (H, W), 0 = none, in and out; quantised to a millimetre."""
-        near = cv2.erode(depth, np.ones((3, 3), np.uint8))
-        far = cv2.dilate(depth, np.ones((3, 3), np.uint8))
-        edge = (far - near) > 0.03
-        noise = rng.standard_normal(depth.shape, np.float32)
-        out = depth + self.depth_noise * depth * depth * noise
+        near, far = cv2.erode(depth, KERNEL), cv2.dilate(depth, KERNEL)
+        step = far - near
+        edge = step > EDGE_M
         chance = rng.random(depth.shape, np.float32)
+        out = depth + self.depth_noise * depth * depth * _normal(depth.shape, rng)
         flying = edge & (chance < self.flying_share)
-        mix = rng.random(depth.shape, np.float32)
-        out = np.where(flying, near + mix * (far - near), out)
-        hole = edge & (chance > 1 - self.hole_share)
+        out[flying] = near[flying] + rng.random(int(flying.sum()), np.float32) * step[flying]
+        # Across one pixel, a surface seen at a grazing angle runs farther away than it is wide.
+        grazing = (step > GRAZING_SLOPE * self._pixel(depth)) & ~edge
+        hole = (edge & (chance > 1 - self.hole_share)) | (grazing & (chance < self.grazing_share))
         valid = (depth > 0) & ~hole & (out >= self.min_m) & (out <= self.max_m)
         return np.where(valid, np.round(out * 1000) / 1000, 0).astype(np.float32)
+
+    @staticmethod
+    def _pixel(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Metres that two pixels cover at each depth, for a camera with a 50 degree view upwards."""
+        return depth * np.float32(2 * 2 * np.tan(np.radians(25)) / depth.shape[0])
+
+
+def _normal(shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Standard normal numbers of 256 levels, cut at 2.9: all a camera needs, in a tenth of the time."""
+    levels = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)], np.float32)
+    raw = np.frombuffer(rng.bytes(int(np.prod(shape))), np.uint8).reshape(shape)
+    return np.asarray(cv2.LUT(raw, levels), np.float32)
