@@ -21,7 +21,8 @@ class SensorModel:
 
     read_noise and shot_noise: grey levels; depth_noise: metres of standard deviation at 1 m, growing with the
     square of the distance; flying_share: share of pixels at depth edges that fly between the two surfaces;
-    hole_share, grazing_share: share of the pixels without depth at such edges and on surfaces seen from the side; min_m, max_m: the sensor's range.
+    hole_share, grazing_share: share of pixels without depth at such edges and on surfaces seen from the side;
+    min_m, max_m: the sensor's range.
     """
 
     read_noise: float = 1.5
