@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,11 +80,15 @@ class SceneEngine:
         self.width, self.height = width, height
         self._pool = ObjectPool(sorted(assets.sources()) if keys is None else keys, folder, width, height)
         self._material_colours = self._pool.model.mat_rgba.copy()
-        self._finish = weakref.finalize(self, self._pool.close)  # at the program's end too
+        # Registered after mujoco's own hook, so run before it: then there still is a display to free things on.
+        pool_of = weakref.ref(self._pool)
+        self._at_exit = lambda: pool.close() if (pool := pool_of()) else None
+        atexit.register(self._at_exit)
 
     def close(self) -> None:
-        """Free the renderer; more than once does no harm."""
-        self._finish()
+        """Free the renderer; more than once does no harm. At the program's end it is done in any case."""
+        atexit.unregister(self._at_exit)
+        self._pool.close()
 
     def __enter__(self) -> SceneEngine:
         return self

@@ -86,7 +86,7 @@ def _heads(objects: list[SceneObject], arguable: set[str]) -> Heads:
     """Noun phrases without article that fit something in view, and exactly what they fit."""
     words: Heads = {}
     for o in objects:
-        for word in {o.noun, o.category} - arguable:
+        for word in sorted({o.noun, o.category} - arguable):  # a set's own order differs from run to run
             words.setdefault(word, frozenset(p.id for p in objects if word in (p.noun, p.category)))
             for colour in o.colours:
                 fits = frozenset(p.id for p in objects if word in (p.noun, p.category) and colour in p.colours)
@@ -199,7 +199,10 @@ def _distance(a: SceneObject, b: SceneObject) -> float:
 
 def _containers(heads: Heads, objects: list[SceneObject], barely: list[SceneObject]) -> Iterator[Expression]:
     """in/on phrases for hosts with a name of their own and nothing barely visible in them."""
-    names = {next(iter(fits)): head for head, fits in heads.items() if len(fits) == 1}
+    names: dict[int, str] = {}
+    for head, fits in sorted(heads.items(), key=lambda item: len(item[0])):  # "the basket" before "the white basket"
+        if len(fits) == 1:
+            names.setdefault(next(iter(fits)), head)
     barely_in = {o.inside for o in barely}
     for host in objects:
         word = CATALOGUE[host.key].holds

@@ -72,7 +72,8 @@ class SensorModel:
         """Metres, float32 (H, W), 0 = none, in and out; quantised to a millimetre."""
         near, far = cv2.erode(depth, KERNEL), cv2.dilate(depth, KERNEL)
         step = far - near
-        edge = step > EDGE_M
+        # A pixel at an edge has the depth of one side; on a slope it has the middle of its neighbours'.
+        edge = (step > EDGE_M) & (np.abs(2 * depth - near - far) > step / 2)
         chance = rng.random(depth.shape, np.float32)
         out = depth + self.depth_noise * depth * depth * _normal(depth.shape, rng)
         flying = edge & (chance < self.flying_share)
