@@ -13,7 +13,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.action import ActionClient
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 
@@ -40,7 +40,7 @@ class DemoClient(Node):
         self.frames = 0
         self.overlays: dict[int, npt.NDArray[np.uint8]] = {}
         self.create_subscription(String, "sim_camera/truth", self._on_truth, latched)
-        self.create_subscription(Image, "image_raw", self._on_image, 5)
+        self.create_subscription(Image, "image_raw", self._on_image, qos_profile_sensor_data)
         self.create_subscription(CompressedImage, "refseg/overlay/compressed", self._on_overlay, 10)
         self._segment: Any = ActionClient(self, Segment, "refseg/segment")
         self._camera: Any = self.create_client(SetParameters, "sim_camera/set_parameters")

@@ -8,7 +8,7 @@ from typing import Any
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import qos_profile_sensor_data
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -60,7 +60,7 @@ class Recorder(Node):
         for topic, message_type, period_s in TOPICS:
             connection = writer.add_connection(self.resolve_topic_name(topic), type_name(message_type), typestore=store)
             self.create_subscription(
-                message_type, topic, self._write(connection, topic, period_s), QoSProfile(depth=10), raw=True
+                message_type, topic, self._write(connection, topic, period_s), qos_profile_sensor_data, raw=True
             )
 
     def _write(self, connection: Any, topic: str, period_s: float) -> Any:
