@@ -213,7 +213,9 @@ class RefsegNode(LifecycleNode):
         seconds = deadline_s or self._values["default_deadline_s"]
 
         def on_answer(result: Segmentation, seen: Frame | None) -> None:
-            answered(self._publish(request, result, seen))
+            message = results.result_message(result, seen, request, self._values["publish_points"])
+            answered(message)  # first of all: pictures and clouds take longer to make than an answer can wait
+            self._publish(message, result, seen)
 
         job = Job(
             instruction, frame or self._newest_frame, on_answer,
@@ -226,8 +228,7 @@ class RefsegNode(LifecycleNode):
             on_answer(error_segmentation(instruction, (0, 0), self._values["model"], error), None)
         return job
 
-    def _publish(self, request: int, result: Segmentation, frame: Frame | None) -> SegmentationResult:
-        message = results.result_message(result, frame, request, self._values["publish_points"])
+    def _publish(self, message: SegmentationResult, result: Segmentation, frame: Frame | None) -> None:
         self.health.outcomes[result.outcome.name] += 1
         if result.error is not None:
             self.health.last_error = f"{result.error.code.value}: {result.error.message}"
@@ -238,7 +239,6 @@ class RefsegNode(LifecycleNode):
             except Exception as error:  # noqa: BLE001  (a failed publication must not cost the requester the answer)
                 self.health.last_error = f"publishing failed: {error}"
                 self.get_logger().error(self.health.last_error)
-        return message
 
     def _newest_frame(self) -> Frame:
         """The newest moment as a Frame; the same Frame while nothing newer has come. On the worker's thread."""
@@ -271,6 +271,7 @@ class RefsegNode(LifecycleNode):
         def finish(message: SegmentationResult) -> None:
             self.unanswered -= 1
             future.set_result(message)
+            executor.wake()  # the callback that waits is resumed in the next turn, which would else wait for an event
 
         # Completed by the executor itself: that wakes it, and it is then the one that runs what follows.
         return future, lambda message: _forget(executor.create_task(finish, message))

@@ -106,12 +106,14 @@ class SimCameraNode(Node):
         scene = self._show()
         self._frames += 1
         rng = np.random.default_rng((scene.seed, self._frames))
+        pixels = self._sensor.color(scene.rgb, rng)
+        millimetres = np.round(self._sensor.depth(scene.depth, rng) * 1000).astype(np.uint16)
         color = Image()
         color.header.frame_id = FRAME
+        # After the noise is made: its cost is this process's own, not a delay that a real sensor has.
         color.header.stamp = self.get_clock().now().to_msg()
         depth = Image(header=color.header)
-        fill_image(color, self._sensor.color(scene.rgb, rng), "rgb8")
-        millimetres = np.round(self._sensor.depth(scene.depth, rng) * 1000).astype(np.uint16)
+        fill_image(color, pixels, "rgb8")
         fill_image(depth, millimetres, "16UC1")
         for publisher in self._infos:
             publisher.publish(camera_info(scene, color.header))
