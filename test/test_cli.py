@@ -109,6 +109,7 @@ def test_errors_are_written_and_exit_with_two(scene, fake, capsys, more, code):
         ["segment", "--out", "OUT", "--frames", "f.jsonl", "--instruction", "mug"],
         ["segment", "--nonsense"],
         ["scenes", "--out", "OUT", "--count", "0"],
+        ["scenes", "--out", "OUT", "--count", "10001"],
         ["scenes", "--out", "OUT", "--count", "1", "--split", "other"],
     ],
 )

@@ -14,7 +14,7 @@ SPLITS = ("train", "val", "test")
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for the dataset; made if need be.")],
-    count: Annotated[int, typer.Option(min=1, help="How many scenes.")],
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="How many scenes; more come from another seed.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scenes.")] = 0,
     split: Annotated[str, typer.Option(help="train, val or test: their scenes never meet.")] = "train",
 ) -> None:
