@@ -95,7 +95,7 @@ def test_collate_pads_and_marks_the_padding():
 
 def test_draw_gives_a_batch_and_never_a_target_that_was_not_found(config):
     phrases = language.Phrases([[("name", "the mug", frozenset({0})), ("absent-name", "the cat", frozenset())]], {})
-    rows = language.draw([[_tokens([0]), _tokens([-1])]], phrases, random.Random(0), config)
+    rows = language.draw([[_tokens([0]), _tokens([-1])]], language.grouped(phrases), random.Random(0), config)
     assert len(rows) == config.batch
     assert all(not targets or targets & set(tokens.owner.tolist()) for tokens, _, targets in rows)
 

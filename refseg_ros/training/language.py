@@ -19,9 +19,10 @@ from refseg_ros.training.features import CachedScenes, normalised
 from refseg_ros.training.instances import MIN_CELLS, iou, predict
 from refseg_ros.training.loop import train
 
-# Ambiguous, all-of and absent phrases are fewer than relations; each type is drawn equally often.
 PHRASES_PER_SCENE = 4
 NO_DEPTH = slice(5, GEOMETRY)
+# Types are drawn equally often, though relations are many and all-of are few; what is hard to learn, more often.
+DRAWN = {"relation": 2.0, "absent-relation": 2.0, "superlative": 1.5, "all-of": 1.5}
 
 
 @dataclass(eq=False)
@@ -148,26 +149,37 @@ def collate(
     return [look, place, there, state, valid], meant, fits
 
 
+def grouped(phrases: Phrases) -> list[dict[str, list[tuple[str, str, frozenset[int]]]]]:
+    """The phrases of each scene by type."""
+    scenes = []
+    for rows in phrases.of_scene:
+        by_type: dict[str, list[tuple[str, str, frozenset[int]]]] = {}
+        for row in rows:
+            by_type.setdefault(row[0], []).append(row)
+        scenes.append(by_type)
+    return scenes
+
+
 def draw(
-    tokens: list[list[TokenSet]], phrases: Phrases, rng: random.Random, config: TrainingConfig
+    tokens: list[list[TokenSet]], by_type: list[dict[str, list[tuple[str, str, frozenset[int]]]]], rng: random.Random,
+    config: TrainingConfig,
 ) -> list[tuple[TokenSet, str, frozenset[int]]]:
-    """A batch: scenes at random, true or found instances at random, types equally often."""
+    """A batch: scenes at random, true or found instances at random, types by DRAWN; looks and places a little off."""
     rows: list[tuple[TokenSet, str, frozenset[int]]] = []
     while len(rows) < config.batch:
         n = rng.randrange(len(tokens))
         chosen = tokens[n][int(rng.random() < 0.6)]
-        if not len(chosen.owner) or not phrases.of_scene[n]:
+        if not len(chosen.owner) or not by_type[n]:
             continue
-        place = chosen.place + 0.004 * torch.randn(chosen.place.shape)
+        # A place that is 0 is one that is not known, and must stay so.
+        place = chosen.place + 0.004 * torch.randn(chosen.place.shape) * (chosen.place != 0)
         if rng.random() < config.depth_dropout:
             place[:, NO_DEPTH] = 0
-        varied = TokenSet(chosen.look, place, chosen.owner)
-        by_type: dict[str, list[tuple[str, str, frozenset[int]]]] = {}
-        for row in phrases.of_scene[n]:
-            by_type.setdefault(row[0], []).append(row)
-        seen = set(chosen.owner.tolist())
-        for _ in range(PHRASES_PER_SCENE):
-            _, text, targets = rng.choice(by_type[rng.choice(sorted(by_type))])
+        look = chosen.look.float() * (1 + 0.05 * torch.randn(chosen.look.shape))
+        varied = TokenSet(look, place, chosen.owner)
+        seen, kinds = set(chosen.owner.tolist()), sorted(by_type[n])
+        for kind in rng.choices(kinds, [DRAWN.get(k, 1.0) for k in kinds], k=PHRASES_PER_SCENE):
+            _, text, targets = rng.choice(by_type[n][kind])
             if targets and not targets & seen:
                 continue  # what was not found as an instance cannot be learnt from
             rows.append((varied, text, targets))
@@ -182,10 +194,11 @@ def run(config: TrainingConfig, scenes: CachedScenes, validation: CachedScenes) 
     phrases = read_phrases(scenes, config.work, "train")
     val_phrases = read_phrases(validation, config.work, "val", most_of_type=2)
     torch.manual_seed(config.seed)
+    by_type = grouped(phrases)
     rng, head = random.Random(config.seed), LanguageHead()
 
     def step() -> dict[str, Tensor]:
-        inputs, meant, fits = collate(draw(tokens, phrases, rng, config), phrases.states)
+        inputs, meant, fits = collate(draw(tokens, by_type, rng, config), phrases.states)
         meant_logits, fits_logits = head(*inputs)
         real = meant >= 0
         each = F.binary_cross_entropy_with_logits(meant_logits[real], meant[real], reduction="none")

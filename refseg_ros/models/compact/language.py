@@ -1,4 +1,4 @@
-"""Which instances a phrase means, and whether any is meant: words and instance tokens read together."""
+"""Which instances a phrase means, and whether any is meant: instance tokens read the words and each other."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from importlib import resources
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, fourier
 
 WORD = 384
-WIDTH, LAYERS, HEADS = 192, 5, 6
+WIDTH, LAYERS, HEADS = 192, 4, 6
+PAIR = 2 * GEOMETRY + 2
 
 
 class TextEncoder(nn.Module):
@@ -34,28 +36,78 @@ class TextEncoder(nn.Module):
         return self.net(**batch).last_hidden_state, batch["attention_mask"].bool()
 
 
+def pair_features(place_bng: Tensor) -> Tensor:
+    """Where j is seen from i, (B, N, N, PAIR): differences, their soft signs, distance in the picture and in space."""
+    apart = place_bng[:, None] - place_bng[:, :, None]
+    in_picture = apart[..., :2].norm(dim=-1, keepdim=True)
+    in_space = apart[..., 6:9].norm(dim=-1, keepdim=True)
+    return torch.cat([4 * apart, (20 * apart).tanh(), 4 * in_picture, 4 * in_space], -1)
+
+
+class ReaderLayer(nn.Module):
+    """One round of reading. Things attend to things and words; what they fetch from a thing says where it lies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.norm_after = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.query, self.out = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.from_things, self.from_words = nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(WIDTH, 2 * WIDTH)
+        self.pair_bias = nn.Sequential(nn.Linear(PAIR, 32), nn.GELU(), nn.Linear(32, HEADS))
+        self.pair_value = nn.Linear(PAIR, WIDTH)
+        self.think = nn.Sequential(
+            nn.Linear(WIDTH, 3 * WIDTH), nn.GELU(), nn.Dropout(0.1), nn.Linear(3 * WIDTH, WIDTH)
+        )
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, x_bmw: Tensor, words_btw: Tensor, pairs_bnnp: Tensor, blocked_bk: Tensor) -> Tensor:
+        """x: the decision token, then N things; blocked: True for keys that are padding, M things then T words."""
+        batch, most, _ = x_bmw.shape
+        x = self.norm(x_bmw)
+        query = self.query(x).reshape(batch, most, HEADS, -1)
+        key, value = torch.cat([self.from_things(x), self.from_words(words_btw)], 1).chunk(2, -1)
+        key, value = (t.reshape(batch, -1, HEADS, WIDTH // HEADS) for t in (key, value))
+        logits = torch.einsum("bmhd,bkhd->bhmk", query, key) / (WIDTH // HEADS) ** 0.5
+        bias = self.pair_bias(pairs_bnnp).permute(0, 3, 1, 2)
+        logits = logits + F.pad(bias, (1, words_btw.shape[1], 1, 0))
+        share = logits.masked_fill(blocked_bk[:, None, None], -1e4).softmax(-1)
+        fetched = torch.einsum("bhmk,bkhd->bmhd", share, value)
+        seen = self.pair_value(pairs_bnnp).reshape(*pairs_bnnp.shape[:3], HEADS, -1)
+        where = torch.einsum("bhij,bijhd->bihd", share[:, :, 1:, 1:most], seen)
+        fetched = (fetched + F.pad(where, (0, 0, 0, 0, 1, 0))).reshape(batch, most, WIDTH)
+        x = x_bmw + self.drop(self.out(fetched))
+        return x + self.drop(self.think(self.norm_after(x)))
+
+
 class LanguageHead(nn.Module):
-    """A transformer over [decision token, instances, words]."""
+    """A transformer over [decision token, instances] that reads the words and knows how instances lie to each other."""
 
     def __init__(self) -> None:
         super().__init__()
         self.look = nn.Sequential(nn.LayerNorm(APPEARANCE), nn.Linear(APPEARANCE, WIDTH))
         self.place = nn.Linear(GEOMETRY * (1 + 2 * FREQUENCIES), WIDTH)
-        self.word = nn.Sequential(nn.LayerNorm(WORD), nn.Linear(WORD, WIDTH))
-        self.kind = nn.Parameter(0.02 * torch.randn(3, WIDTH))
-        layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 3 * WIDTH, 0.1, "gelu", batch_first=True, norm_first=True)
-        self.mix = nn.TransformerEncoder(layer, LAYERS, nn.LayerNorm(WIDTH), enable_nested_tensor=False)
+        self.rank = nn.Linear(PAIR, WIDTH)
+        self.word = nn.Sequential(nn.LayerNorm(WORD), nn.Linear(WORD, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
+        self.decision = nn.Parameter(0.02 * torch.randn(WIDTH))
+        self.layers = nn.ModuleList(ReaderLayer() for _ in range(LAYERS))
+        self.norm = nn.LayerNorm(WIDTH)
         self.meant = nn.Linear(WIDTH, 1)
         self.fits = nn.Linear(WIDTH, 1)
+        self.agree = nn.Parameter(torch.tensor(0.5))
 
     def forward(
         self, look_bnf: Tensor, place_bng: Tensor, there_bn: Tensor, words_btw: Tensor, valid_bt: Tensor
     ) -> tuple[Tensor, Tensor]:
         """there_bn, valid_bt: False marks padding. Returns logits: meant (B, N), something fits (B,)."""
-        things = self.look(look_bnf) + self.place(fourier(place_bng)) + self.kind[1]
-        words = self.word(words_btw) + self.kind[2]
-        decision = self.kind[0].expand(len(things), 1, WIDTH)
-        valid = torch.cat([torch.ones_like(valid_bt[:, :1]), there_bn, valid_bt], 1)
-        mixed = self.mix(torch.cat([decision, things, words], 1), src_key_padding_mask=~valid)
-        count = things.shape[1]
-        return self.meant(mixed[:, 1 : 1 + count])[..., 0], self.fits(mixed[:, 0])[..., 0]
+        pairs = pair_features(place_bng)
+        known = there_bn[:, None, :, None].float()
+        rank = (pairs * known).sum(2) / known.sum(2).clamp(min=1)
+        things = self.look(look_bnf) + self.place(fourier(place_bng)) + self.rank(rank)
+        words = self.word(words_btw)
+        x = torch.cat([self.decision.expand(len(things), 1, WIDTH), things], 1)
+        blocked = ~torch.cat([torch.ones_like(valid_bt[:, :1]), there_bn, valid_bt], 1)
+        for layer in self.layers:
+            x = layer(x, words, pairs, blocked)
+        x = self.norm(x)
+        meant = self.meant(x[:, 1:])[..., 0]
+        strongest = meant.masked_fill(~there_bn, -1e4).logsumexp(1)
+        return meant, self.fits(x[:, 0])[..., 0] + self.agree * strongest
