@@ -1,0 +1,49 @@
+"""`refseg eval`: the evaluation protocol on a dataset folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refseg_ros.cli.exits import say, wrong
+
+
+def command(
+    dataset: Annotated[Path, typer.Option(help="Folder with index.jsonl, as `refseg scenes` writes it.")],
+    json_file: Annotated[Path, typer.Option("--json", help="Write the figures here.")],
+    model: Annotated[str, typer.Option(help="Model name; `refseg models` lists them.")] = "compact",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "cpu",
+    weights: Annotated[Path | None, typer.Option(help="Weights file; without it the model's own.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Only the first so many samples; 0: all.")] = 0,
+    min_pixels: Annotated[int, typer.Option(min=0, help="Smaller masks count as nothing (GRES: 50).")] = 0,
+) -> None:
+    """Answer every instruction of a dataset and score the answers; prints the table, writes the JSON."""
+    from rich.progress import track
+
+    from refseg_ros.core.outcome import RequestError
+    from refseg_ros.evaluation.dataset import DatasetError, read_dataset
+    from refseg_ros.evaluation.evaluate import evaluate
+    from refseg_ros.evaluation.table import print_report
+
+    try:
+        samples = read_dataset(dataset)[: limit or None]
+        from refseg_ros import models  # torch loads only when there is something to evaluate
+
+        segmenter = models.load(model, device=device, weights=weights)
+    except (DatasetError, RequestError) as error:
+        raise wrong(getattr(error, "message", str(error))) from error
+    try:
+        result = evaluate(segmenter.model, track(samples, description=f"{len(samples)} instructions"), min_pixels)
+    except DatasetError as error:
+        raise wrong(str(error)) from error
+    finally:
+        segmenter.close()
+    report = {"dataset": dataset.name, "model": model, "device": device, "cores": os.cpu_count(), **result.report()}
+    json_file.parent.mkdir(parents=True, exist_ok=True)
+    json_file.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    print_report(report)
+    say(f"wrote {json_file}")

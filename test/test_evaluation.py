@@ -1,0 +1,235 @@
+"""The evaluation protocol: figures worked out by hand, datasets made here, a model that answers as told."""
+
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refseg_ros.cli.main import run as cli
+from refseg_ros.core.outcome import ErrorCode, RequestError, Verdict
+from refseg_ros.core.protocol import Candidate, PhraseDecoding, Thresholds
+from refseg_ros.core.types import crop_mask
+from refseg_ros.evaluation import GeneralizedReferringMetrics
+from refseg_ros.evaluation.calibration import expected_calibration_error
+from refseg_ros.evaluation.dataset import DatasetError, read_dataset
+from refseg_ros.evaluation.evaluate import evaluate
+from refseg_ros.evaluation.matching import box_iou, instance_f1, mask_iou, match
+
+SIZE = (40, 30)
+
+
+def box(x0, y0, x1, y1):
+    mask = np.zeros((SIZE[1], SIZE[0]), bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+NOTHING, LEFT, RIGHT = box(0, 0, 0, 0), box(0, 0, 10, 10), box(20, 0, 30, 10)
+
+
+def test_the_figures_of_grefcoco_by_hand():
+    m = GeneralizedReferringMetrics()
+    assert m.update(LEFT, LEFT, False, False) == 1.0
+    assert m.update(box(0, 0, 10, 5), LEFT, False, False) == 0.5
+    assert m.update(NOTHING, LEFT, True, False) == 0.0  # missed: the union still grows
+    assert m.update(NOTHING, NOTHING, True, True) == 1.0  # rejected rightly: adds to neither
+    assert m.update(RIGHT, NOTHING, False, True) == 0.0  # found what is not there: the union grows
+    out = m.compute()
+    assert out["gIoU"] == pytest.approx(2.5 / 5)
+    assert out["cIoU"] == pytest.approx(150 / (100 + 100 + 100 + 100))
+    assert out["N_acc"] == 0.5 and out["T_acc"] == pytest.approx(2 / 3)
+    assert out["Pr@0.7"] == out["Pr@0.9"] == pytest.approx(1 / 3)
+
+
+def test_precision_counts_an_iou_at_the_threshold():
+    m = GeneralizedReferringMetrics()
+    m.update(box(0, 0, 7, 10), LEFT, False, False)
+    assert m.compute()["Pr@0.7"] == 1.0 and m.compute()["Pr@0.8"] == 0.0
+
+
+def test_a_rejection_beside_pixels_is_a_rejection():
+    m = GeneralizedReferringMetrics()
+    assert m.update(RIGHT, NOTHING, True, True) == 1.0
+    assert math.isnan(m.compute()["cIoU"])
+
+
+def test_small_masks_count_as_nothing_only_when_asked():
+    speck = box(0, 0, 7, 7)
+    for least, accuracy in ((0, 0.0), (50, 1.0)):
+        m = GeneralizedReferringMetrics(min_pixels=least)
+        m.update(speck, NOTHING, False, True)
+        assert m.compute()["N_acc"] == accuracy
+
+
+def test_impossible_samples_are_refused():
+    m = GeneralizedReferringMetrics()
+    with pytest.raises(ValueError, match="one shape"):
+        m.update(LEFT, np.zeros((3, 3)), False, False)
+    with pytest.raises(ValueError, match="true_empty"):
+        m.update(LEFT, LEFT, False, True)
+    with pytest.raises(ValueError, match="min_pixels"):
+        GeneralizedReferringMetrics(-1)
+
+
+def test_figures_without_samples_are_not_numbers():
+    assert all(math.isnan(v) for v in GeneralizedReferringMetrics().compute().values())
+
+
+def test_intervals_hold_the_figure_and_shrink_with_samples():
+    def width(copies):
+        m = GeneralizedReferringMetrics()
+        for _ in range(copies):
+            m.update(LEFT, LEFT, False, False)
+            m.update(NOTHING, LEFT, True, False)
+        low, high = m.intervals(rounds=200)["gIoU"]
+        assert low <= 0.5 <= high
+        return high - low
+
+    assert width(100) < width(5)
+
+
+boxes = st.tuples(st.integers(0, 38), st.integers(0, 28), st.integers(1, 20), st.integers(1, 20))
+
+
+@given(boxes, boxes)
+def test_overlaps_are_symmetric_and_those_of_boxes_equal_those_of_their_masks(a, b):
+    a, b = ((x, y, min(x + w, SIZE[0]), min(y + h, SIZE[1])) for x, y, w, h in (a, b))
+    overlap = box_iou(a, b)
+    assert overlap == pytest.approx(box_iou(b, a))
+    assert overlap == pytest.approx(mask_iou(box(*a), box(*b)))
+
+
+def test_matching_is_one_to_one_and_the_best_in_all():
+    true = [box(0, 0, 10, 10), box(4, 0, 14, 10)]
+    predicted = [box(2, 0, 12, 10)]
+    assert len(match(predicted, true)) == 1
+    assert instance_f1(predicted, true) == pytest.approx(2 / 3)
+    assert instance_f1([], []) == 1.0 and instance_f1([], true) == 0.0
+    assert [(i, j) for i, j, _ in match([true[1], true[0]], true)] == [(0, 1), (1, 0)]
+
+
+def test_calibration_error_by_hand():
+    assert expected_calibration_error([0.75, 0.75, 0.75, 0.75], [1, 1, 1, 0]) == pytest.approx(0)
+    assert expected_calibration_error([0.95, 0.95], [0, 0]) == pytest.approx(0.95)
+    assert math.isnan(expected_calibration_error([], []))
+
+
+def write(folder, lines):
+    (folder / "rgb").mkdir(parents=True)
+    (folder / "mask").mkdir()
+    cv2.imwrite(str(folder / "rgb" / "0.png"), np.full((SIZE[1], SIZE[0], 3), 90, np.uint8))
+    for name, mask in (("left", LEFT), ("right", RIGHT)):
+        cv2.imwrite(str(folder / "mask" / f"{name}.png"), mask.astype(np.uint8) * 255)
+    (folder / "index.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    return folder
+
+
+def line(instruction, *names, phrases=None, kind="name", **more):
+    targets = [{"phrase": p, "mask": f"mask/{n}.png", "centroid_m": None} for p, n in names]
+    return {
+        "image": "rgb/0.png", "depth": None, "camera": None, "instruction": instruction, "type": kind,
+        "phrases": phrases or [instruction], "targets": targets, **more,
+    }  # fmt: skip
+
+
+class Told:
+    """Finds "left" and "right" where they are; believes as it is told; "broken" breaks it."""
+
+    name, device, thresholds = "told", "cpu", Thresholds()
+    encodings = 0
+
+    def encode(self, frame):
+        self.encodings += 1
+        return frame
+
+    def decode(self, encoded, phrases):
+        return [self._decode(p.text) for p in phrases]
+
+    def _decode(self, text):
+        if "broken" in text:
+            raise RequestError(ErrorCode.MODEL_OUTPUT, "It broke; mend it.")
+        words = text.split()
+        masks = [m for word, m in (("left", LEFT), ("right", RIGHT)) if word in words or "thing" in words]
+        candidates = tuple(Candidate(*crop_mask(m), 0.9) for m in masks)
+        return PhraseDecoding(0.95 if candidates else 0.02, candidates)
+
+    def close(self):
+        pass
+
+
+def test_evaluation_of_answers_that_are_known(tmp_path):
+    folder = write(
+        tmp_path / "d",
+        [
+            line("the left one", (0, "left")),
+            line("the blue one", kind="absent-name"),
+            line("the right one", kind="absent-name"),  # said to be there, and is not
+            line("the left one and the blue one", (0, "left"), phrases=["the left one", "the blue one"], kind="pair"),
+            line("the thing", (0, "left"), (0, "right"), expect="AMBIGUOUS", kind="ambiguous"),
+            line("the broken one", kind="absent-name"),
+        ],
+    )
+    samples = read_dataset(folder)
+    assert samples[4].verdicts() == (Verdict.AMBIGUOUS,)
+    assert samples[3].verdicts() == (Verdict.FOUND, Verdict.ABSENT)
+    model = Told()
+    report = evaluate(model, samples).report()
+    assert model.encodings == 1  # one image, encoded once
+    assert report["count"] == 6 and report["errors"] == {"MODEL_OUTPUT": 1}
+    assert report["by_type"]["absent-name"]["N_acc"] == pytest.approx(1 / 3)  # an ERROR is no rejection
+    assert report["by_type"]["pair"]["gIoU"] == report["by_type"]["ambiguous"]["gIoU"] == 1.0
+    assert report["by_phrase_verdict"]["ABSENT"] == {
+        "FOUND": 1, "ABSENT": 2, "AMBIGUOUS": 0, "UNCERTAIN": 0, "ERROR": 1
+    }  # fmt: skip
+    assert report["by_phrase_verdict"]["AMBIGUOUS"]["AMBIGUOUS"] == 1
+    assert report["box_accuracy"] == 1.0
+    json.dumps(report, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no samples"),
+        ("{", "line 1"),
+        ('{"image": "a.png"}', "phrases"),
+        (json.dumps(line("x", (3, "left"))), "phrase 3"),
+        ("[]", "line 1"),
+    ],
+)
+def test_a_broken_index_is_refused_with_its_place(tmp_path, text, said):
+    (tmp_path / "index.jsonl").write_text(text)
+    with pytest.raises(DatasetError, match=said):
+        read_dataset(tmp_path)
+
+
+def test_masks_that_do_not_fit_are_refused(tmp_path):
+    (sample,) = read_dataset(write(tmp_path / "d", [line("the left one", (0, "left"))]))
+    with pytest.raises(DatasetError, match=r"40 x 30.*80 x 60"):
+        sample.targets[0].read((80, 60))
+    sample.targets[0].mask.unlink()
+    with pytest.raises(DatasetError, match="cannot be read"):
+        sample.targets[0].read(SIZE)
+
+
+def test_the_command_writes_the_contracts_json(tmp_path, monkeypatch, capsys):
+    models = pytest.importorskip("refseg_ros.models")
+    from refseg_ros.models.base import Segmenter
+
+    monkeypatch.setattr(models, "load", lambda *a, **k: Segmenter(Told()))
+    folder = write(tmp_path / "d", [line("the left one", (0, "left")), line("the blue one", kind="absent-name")])
+    assert cli(["eval", "--dataset", str(folder), "--json", str(tmp_path / "o" / "e.json")]) == 0
+    report = json.loads((tmp_path / "o" / "e.json").read_text())
+    for key in ("count", "gIoU", "cIoU", "N_acc", "T_acc", "Pr@0.7", "by_type", "by_phrase_verdict"):
+        assert key in report
+    assert report["gIoU"] == 1.0 and report["calibration"]["ece"] == pytest.approx(0.035)
+    assert set(report["ms_per_image"]) == set(report["centroid_error_mm"]) == {"median", "p95"}
+    assert "absent-name" in capsys.readouterr().out
+
+
+def test_a_missing_dataset_is_a_wrong_command_line(tmp_path, capsys):
+    assert cli(["eval", "--dataset", str(tmp_path), "--json", str(tmp_path / "e.json")]) == 64
+    assert "index.jsonl" in capsys.readouterr().err
