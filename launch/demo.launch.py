@@ -11,7 +11,10 @@ from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The camera and the node in one namespace, so that their relative topic names meet."""
+    """The camera and the node in one namespace, so that their relative topic names meet.
+
+    The arguments of refseg.launch.py that are not declared here (device, weights, log_level, ...) work as well.
+    """
     namespace = LaunchConfiguration("namespace")
     share = FindPackageShare("refseg_ros")
     camera = Node(
@@ -24,12 +27,11 @@ def generate_launch_description() -> LaunchDescription:
     )
     node = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(PathJoinSubstitution([share, "launch", "refseg.launch.py"])),
-        launch_arguments={"namespace": namespace, "model": LaunchConfiguration("model")}.items(),
+        launch_arguments={"namespace": namespace}.items(),
     )
     return LaunchDescription(
         [
             DeclareLaunchArgument("namespace", default_value="", description="namespace of both nodes"),
-            DeclareLaunchArgument("model", default_value="compact", description="model name"),
             DeclareLaunchArgument("scene_seed", default_value="7", description="which scene is simulated"),
             camera,
             node,

@@ -3,67 +3,81 @@
 The node configures and activates itself (parameter autostart), so it also comes back by itself after a respawn.
 """
 
-from launch.actions import DeclareLaunchArgument
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
 
-ARGUMENTS = {
-    "namespace": ("", "namespace of the node"),
-    "model": ("compact", "model name; `refseg models` lists them"),
-    "device": ("auto", "cpu, cuda, cuda:N, or auto (cuda where there is one)"),
-    "weights": ("", "path of a weights file; empty: the model's own"),
+# Empty means "as params_file says": an argument that nobody gave must not undo what the robot's own file sets.
+PARAMETERS = {
+    "autostart": (bool, "configure and activate at start; false: a lifecycle manager does; empty: as params_file says"),
+    "model": (str, "model name, `refseg models` lists them; empty: as params_file says"),
+    "device": (str, "cpu, cuda, cuda:N, or auto (cuda where there is one); empty: as params_file says"),
+    "weights": (str, "path of a weights file; empty: as params_file says, and there empty is the model's own"),
+    "target_frame": (str, "frame of a second copy of the objects; empty: as params_file says"),
+    "use_sim_time": (bool, "true: take time from /clock; empty: as params_file says"),
+}
+TOPICS = {
     "image": ("image_raw", "colour image topic"),
     "camera_info": ("camera_info", "colour camera_info topic"),
     "depth": ("depth/image_raw", "depth image topic, aligned to colour"),
     "depth_camera_info": ("depth/camera_info", "depth camera_info topic"),
     "instruction": ("instruction", "topic of typed instructions (std_msgs/String)"),
-    "target_frame": ("", "frame of a second copy of the objects; empty: none"),
-    "use_sim_time": ("false", "take time from /clock"),
-    "log_level": ("info", "debug, info, warn, error"),
-    "params_file": (
-        PathJoinSubstitution([FindPackageShare("refseg_ros"), "config", "refseg.yaml"]),
-        "parameter file; the arguments above win over it",
-    ),
 }
 
 
-def generate_launch_description() -> LaunchDescription:
-    """One managed node with its topics remapped."""
-    value = {name: LaunchConfiguration(name) for name in ARGUMENTS}
+def refseg_node(context: LaunchContext) -> list[LifecycleNode]:
+    """The managed node with the parameters that were given and its topics remapped."""
+    given = {
+        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
+        for name, (kind, _) in PARAMETERS.items()
+        if LaunchConfiguration(name).perform(context)
+    }
+    namespace = LaunchConfiguration("namespace").perform(context)
+    # A logger's name carries the namespace, the one that an including launch file pushed as well.
+    absolute = make_namespace_absolute(prefix_namespace(context.launch_configurations.get("ros_namespace"), namespace))
+    logger = ".".join([*filter(None, (absolute or "").split("/")), "refseg"])
     node = LifecycleNode(
         package="refseg_ros",
         executable="refseg_node",
         name="refseg",
-        namespace=value["namespace"],
+        namespace=namespace,
         output="screen",
         respawn=True,
         respawn_delay=2.0,
-        arguments=["--ros-args", "--log-level", ["refseg:=", value["log_level"]]],
-        parameters=[
-            value["params_file"],
-            {
-                "autostart": True,
-                "model": ParameterValue(value["model"], value_type=str),
-                "device": ParameterValue(value["device"], value_type=str),
-                "weights": ParameterValue(value["weights"], value_type=str),
-                "target_frame": ParameterValue(value["target_frame"], value_type=str),
-                "use_sim_time": ParameterValue(value["use_sim_time"], value_type=bool),
-            },
-        ],
-        remappings=[
-            ("image_raw", value["image"]),
-            ("camera_info", value["camera_info"]),
-            ("depth/image_raw", value["depth"]),
-            ("depth/camera_info", value["depth_camera_info"]),
-            ("instruction", value["instruction"]),
-        ],
+        arguments=["--ros-args", "--log-level", [f"{logger}:=", LaunchConfiguration("log_level")]],
+        parameters=[LaunchConfiguration("params_file"), given],
+        remappings=[(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
     )
-    arguments = [
-        DeclareLaunchArgument(name, default_value=default, description=text)
-        for name, (default, text) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*arguments, node])
+    return [node]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments and the node that they describe."""
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
+            *(
+                DeclareLaunchArgument(name, default_value="", description=text)
+                for name, (_, text) in PARAMETERS.items()
+            ),
+            *(
+                DeclareLaunchArgument(name, default_value=topic, description=text)
+                for name, (topic, text) in TOPICS.items()
+            ),
+            DeclareLaunchArgument(
+                "log_level", default_value="info", choices=["debug", "info", "warn", "error", "fatal"],
+                description="what the node logs",
+            ),
+            DeclareLaunchArgument(
+                "params_file",
+                default_value=PathJoinSubstitution([FindPackageShare("refseg_ros"), "config", "refseg.yaml"]),
+                description="parameter file; the arguments that are given win over it",
+            ),
+            OpaqueFunction(function=refseg_node),
+        ]
+    )  # fmt: skip
