@@ -341,7 +341,9 @@ def test_continuous_mode_starts_and_stops(quick):
     count = len(results)
     quick.spin(0.5)
     assert len(results) == count
-    assert not quick.call(quick.mode, SetInstruction.Request(continuous=True, period_s=-1.0)).success
+    backward = SetInstruction.Request(instruction="the mug", continuous=True, period_s=-1.0)
+    assert not quick.call(quick.mode, backward).success
+    assert "instruction" in quick.call(quick.mode, SetInstruction.Request(continuous=True)).message
 
 
 def test_diagnostics_say_what_people_ask_first(quick):

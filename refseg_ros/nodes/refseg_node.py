@@ -13,18 +13,15 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
-from refseg_ros.action import Segment
 from refseg_ros.core.lifting import Lifter, LiftingConfig
 from refseg_ros.core.outcome import ErrorCode, RequestError, report_exception
 from refseg_ros.core.pipeline import error_segmentation
@@ -35,15 +32,13 @@ from refseg_ros.nodes import diagnostics, parameters, results
 from refseg_ros.nodes.dds import use_large_message_profile
 from refseg_ros.nodes.frames import build_frame, stamp_ns
 from refseg_ros.nodes.outputs import Outputs
+from refseg_ros.nodes.requests import BURST, RequestServers
 from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, FrameSet, StampMatcher
 from refseg_ros.nodes.worker import MESSAGES, InferenceWorker, Job
-from refseg_ros.srv import SegmentOnce, SetInstruction
 
 Success, Failure = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 ModelFactory = Callable[[dict[str, Any]], SegmentationModel]
 WARM_INSTRUCTION = "the object"
-# A service keeps 10 requests by default and loses the rest of a burst before anybody has seen them.
-BURST = QoSProfile(depth=1000)
 SHUTDOWN_PATIENCE_S = 10.0  # a running stage cannot be interrupted, and its request is still answered
 
 
@@ -72,12 +67,8 @@ class RefsegNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._active = False
         self._inputs: list[Any] = []
-        self._servers: list[Callable[[], Any]] = []
-        self._continuous: Any = None
-        self._continuous_busy = False
-        self._goals: dict[bytes, Job] = {}
-        self._requests = itertools.count(1)
-        self.unanswered = 0
+        self.requests: RequestServers | None = None
+        self._numbers = itertools.count(1)
         self._frame: tuple[FrameSet, Frame] | None = None
         self.add_on_set_parameters_callback(lambda changed: parameters.check(self._values, changed))
         self.add_post_set_parameters_callback(self._on_parameters)
@@ -104,7 +95,7 @@ class RefsegNode(LifecycleNode):
         self.worker = InferenceWorker(model, Lifter(self._lifting()), self._values["queue_size"])
         self._apply_thresholds()
         self._outputs = Outputs(self)
-        self._create_servers()
+        self.requests = RequestServers(self, self._submit, lambda: self._active, self.matcher.counts)
         self.get_logger().info(f"configured: model {model.name} on {model.device}")
         return Success
 
@@ -139,7 +130,8 @@ class RefsegNode(LifecycleNode):
     def stop(self, code: ErrorCode) -> None:
         """Stop listening, and answer every waiting request with `code`."""
         self._active = False
-        self._set_continuous("", 0.0)
+        if self.requests is not None:
+            self.requests.stop_continuous()
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs = []
@@ -153,24 +145,13 @@ class RefsegNode(LifecycleNode):
         if not ended:
             self.get_logger().error("the model did not finish its request in time; its thread is left behind")
         self.worker = None
-        for destroy in self._servers:
-            destroy()
-        self._servers = []
+        if self.requests is not None:
+            self.requests.destroy()
+            self.requests = None
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
         return ended
-
-    # Interfaces
-
-    def _create_servers(self) -> None:
-        action = ActionServer(
-            self, Segment, "~/segment", self._execute, goal_callback=lambda goal: GoalResponse.ACCEPT,
-            cancel_callback=self._on_cancel, goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
-        )  # fmt: skip
-        once = self.create_service(SegmentOnce, "~/segment_once", self._on_segment_once, qos_profile=BURST)
-        mode = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
-        self._servers = [action.destroy, lambda: self.destroy_service(once), lambda: self.destroy_service(mode)]
 
     def _subscribe(self) -> None:
         compressed = {kind: self._values[f"{kind}_transport"] == "compressed" for kind in ("color", "depth")}
@@ -209,7 +190,7 @@ class RefsegNode(LifecycleNode):
         frame: Callable[[], Frame] | None = None, on_stage: Callable[[str], None] | None = None,
     ) -> Job:
         """Queue a request; `answered` is called once, on whatever thread has the answer."""
-        request = next(self._requests)
+        request = next(self._numbers)
         seconds = deadline_s or self._values["default_deadline_s"]
 
         def on_answer(result: Segmentation, seen: Frame | None) -> None:
@@ -261,87 +242,8 @@ class RefsegNode(LifecycleNode):
         self._frame = (messages, frame)
         return frame
 
-    def _future(self) -> tuple[Any, Callable[[SegmentationResult], None]]:
-        """A future to await on the executor, and what completes it from any thread."""
-        executor = self.executor
-        assert executor is not None
-        future: Any = Future(executor=executor)
-        self.unanswered += 1
-
-        def finish(message: SegmentationResult) -> None:
-            self.unanswered -= 1
-            future.set_result(message)
-            executor.wake()  # the callback that waits is resumed in the next turn, which would else wait for an event
-
-        # Completed by the executor itself: that wakes it, and it is then the one that runs what follows.
-        return future, lambda message: _forget(executor.create_task(finish, message))
-
-    async def _execute(self, handle: Any) -> Segment.Result:
-        """The action: feedback by stage, cancel, deadline, its own frame or the newest."""
-        goal, began = handle.request, time.monotonic()
-
-        def on_stage(stage: str) -> None:
-            handle.publish_feedback(Segment.Feedback(stage=stage, elapsed_s=time.monotonic() - began))
-
-        future, complete = self._future()
-        frame = (lambda: _given_frame(goal)) if goal.use_given_frame else None
-        job = self._submit(goal.instruction, complete, _seconds(goal.deadline), frame, on_stage)
-        key = bytes(handle.goal_id.uuid)
-        self._goals[key] = job
-        if handle.is_cancel_requested:
-            job.cancel()
-        message = await future
-        self._goals.pop(key, None)
-        if message.error_code == ErrorCode.CANCELLED.value and handle.is_cancel_requested:
-            handle.canceled()
-        elif message.outcome == SegmentationResult.ERROR:
-            handle.abort()
-        else:
-            handle.succeed()
-        return Segment.Result(result=message)
-
-    def _on_cancel(self, handle: Any) -> CancelResponse:
-        job = self._goals.get(bytes(handle.goal_id.uuid))
-        if job is not None:
-            job.cancel()
-        return CancelResponse.ACCEPT
-
-    async def _on_segment_once(self, request: Any, response: Any) -> Any:
-        future, complete = self._future()
-        self._submit(request.instruction, complete, _seconds(request.deadline))
-        response.result = await future
-        return response
-
     def _on_instruction(self, message: String) -> None:
         self._submit(message.data, lambda _: None, 0.0)
-
-    def _on_set_instruction(self, request: Any, response: Any) -> Any:
-        if request.continuous and not self._active:
-            response.success, response.message = False, MESSAGES[ErrorCode.NOT_ACTIVE]
-            return response
-        if not np.isfinite(request.period_s) or request.period_s < 0:
-            response.success, response.message = False, f"period_s must be 0 or positive, not {request.period_s}"
-            return response
-        period = float(request.period_s) or self._values["continuous_period_s"]
-        self._set_continuous(request.instruction if request.continuous else "", period)
-        response.success = True
-        response.message = f"asked every {period:g} s" if request.continuous else "continuous mode is off"
-        return response
-
-    def _set_continuous(self, instruction: str, period: float) -> None:
-        if self._continuous is not None:
-            self.destroy_timer(self._continuous)
-            self._continuous = None
-        if instruction:
-            self._continuous = self.create_timer(max(period, 0.02), lambda: self._ask_again(instruction))
-
-    def _ask_again(self, instruction: str) -> None:
-        """Skips a turn while the last one is unanswered: continuous mode never fills the queue."""
-        if self._continuous_busy:
-            self.matcher.counts["continuous_skipped"] += 1
-            return
-        self._continuous_busy = True
-        self._submit(instruction, lambda _: setattr(self, "_continuous_busy", False), 0.0)
 
     # Parameters and diagnostics
 
@@ -372,26 +274,10 @@ class RefsegNode(LifecycleNode):
         self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), one))
 
 
-def _forget(_: Any) -> None:
-    """The executor keeps a task it was given; nobody else has to."""
-
-
 def _phrase(text: str) -> Any:
     from refseg_ros.core.instruction import Phrase
 
     return Phrase(text)
-
-
-def _seconds(duration: Any) -> float:
-    return float(duration.sec) + duration.nanosec * 1e-9
-
-
-def _given_frame(goal: Any) -> Frame:
-    """The frame a goal brings with it. Raises RequestError when its image is not usable."""
-    depth = goal.depth if goal.depth.width and goal.depth.height else None
-    info = goal.camera_info if any(goal.camera_info.k) else None
-    problem = "" if depth is not None else "the goal brought no depth image"
-    return build_frame(FrameSet(goal.image, info, depth, None, stamp_ns(goal.image.header.stamp), 0.0, problem))
 
 
 def main(args: list[str] | None = None, model_factory: ModelFactory = load_model) -> int:
@@ -411,7 +297,7 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
             executor.spin_once(timeout_sec=0.2)
         node.stop(ErrorCode.SHUTDOWN)
         end = time.monotonic() + SHUTDOWN_PATIENCE_S
-        while node.unanswered and time.monotonic() < end:
+        while node.requests is not None and node.requests.unanswered and time.monotonic() < end:
             executor.spin_once(timeout_sec=0.05)
         # An answer that is there still has to be sent: the callback that waited for it runs in a later turn.
         end = time.monotonic() + 0.3

@@ -1,0 +1,165 @@
+"""How requests come in and answers go back: the action, the services, continuous mode. Every request is answered once.
+
+Knows nothing of images or models: submit() takes a request and calls back with its answer, from any thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from rclpy.task import Future
+
+from refseg_ros.action import Segment
+from refseg_ros.core.outcome import ErrorCode
+from refseg_ros.core.types import Frame
+from refseg_ros.msg import SegmentationResult
+from refseg_ros.nodes.frames import build_frame, stamp_ns
+from refseg_ros.nodes.sync import FrameSet
+from refseg_ros.nodes.worker import MESSAGES, Job
+from refseg_ros.srv import SegmentOnce, SetInstruction
+
+# A service keeps 10 requests by default and loses the rest of a burst before anybody has seen them.
+BURST = QoSProfile(depth=1000)
+SHORTEST_PERIOD_S = 0.02
+
+Answered = Callable[[SegmentationResult], None]
+
+
+class Submit(Protocol):
+    """Queue a request; `answered` is called exactly once, on whatever thread has the answer."""
+
+    def __call__(
+        self, instruction: str, answered: Answered, deadline_s: float,
+        frame: Callable[[], Frame] | None = None, on_stage: Callable[[str], None] | None = None,
+    ) -> Job: ...  # fmt: skip
+
+
+class RequestServers:
+    """Made at configure, destroyed at cleanup. unanswered: requests whose answer has not been sent yet."""
+
+    def __init__(self, node: LifecycleNode, submit: Submit, active: Callable[[], bool], counts: Counter[str]) -> None:
+        self._node, self._submit, self._active, self._counts = node, submit, active, counts
+        self.unanswered = 0
+        self._goals: dict[bytes, Job] = {}
+        self._timer: Any = None
+        self._busy = False
+        self._action = ActionServer(
+            node, Segment, "~/segment", self._execute, goal_callback=lambda goal: GoalResponse.ACCEPT,
+            cancel_callback=self._on_cancel, goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
+        )  # fmt: skip
+        self._once = node.create_service(SegmentOnce, "~/segment_once", self._on_segment_once, qos_profile=BURST)
+        self._mode = node.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
+
+    def destroy(self) -> None:
+        """Take the action and the services down."""
+        self.stop_continuous()
+        self._action.destroy()
+        self._node.destroy_service(self._once)
+        self._node.destroy_service(self._mode)
+
+    def _future(self) -> tuple[Any, Answered]:
+        """A future to await on the executor, and what completes it from any thread."""
+        executor = self._node.executor
+        assert executor is not None
+        future: Any = Future(executor=executor)
+        self.unanswered += 1
+
+        def finish(message: SegmentationResult) -> None:
+            self.unanswered -= 1
+            future.set_result(message)
+            executor.wake()  # the callback that waits is resumed in the next turn, which would else wait for an event
+
+        # Completed by the executor itself: that wakes it, and it is then the one that runs what follows.
+        return future, lambda message: _forget(executor.create_task(finish, message))
+
+    async def _execute(self, handle: Any) -> Segment.Result:
+        """The action: feedback by stage, cancel, deadline, its own frame or the newest."""
+        goal, began = handle.request, time.monotonic()
+
+        def on_stage(stage: str) -> None:
+            handle.publish_feedback(Segment.Feedback(stage=stage, elapsed_s=time.monotonic() - began))
+
+        future, complete = self._future()
+        frame = (lambda: _given_frame(goal)) if goal.use_given_frame else None
+        job = self._submit(goal.instruction, complete, _seconds(goal.deadline), frame, on_stage)
+        key = bytes(handle.goal_id.uuid)
+        self._goals[key] = job
+        if handle.is_cancel_requested:
+            job.cancel()
+        message = await future
+        self._goals.pop(key, None)
+        if message.error_code == ErrorCode.CANCELLED.value and handle.is_cancel_requested:
+            handle.canceled()
+        elif message.outcome == SegmentationResult.ERROR:
+            handle.abort()
+        else:
+            handle.succeed()
+        return Segment.Result(result=message)
+
+    def _on_cancel(self, handle: Any) -> CancelResponse:
+        job = self._goals.get(bytes(handle.goal_id.uuid))
+        if job is not None:
+            job.cancel()
+        return CancelResponse.ACCEPT
+
+    async def _on_segment_once(self, request: Any, response: Any) -> Any:
+        future, complete = self._future()
+        self._submit(request.instruction, complete, _seconds(request.deadline))
+        response.result = await future
+        return response
+
+    def _on_set_instruction(self, request: Any, response: Any) -> Any:
+        if request.continuous and not self._active():
+            response.success, response.message = False, MESSAGES[ErrorCode.NOT_ACTIVE]
+            return response
+        if not np.isfinite(request.period_s) or request.period_s < 0:
+            response.success, response.message = False, f"period_s must be 0 or positive, not {request.period_s}"
+            return response
+        if request.continuous and not request.instruction.strip():
+            response.success, response.message = False, "continuous mode needs an instruction; say what to look for"
+            return response
+        self.stop_continuous()
+        response.success, response.message = True, "continuous mode is off"
+        if request.continuous:
+            period = float(request.period_s) or self._node.get_parameter("continuous_period_s").value
+            period = max(period, SHORTEST_PERIOD_S)
+            self._timer = self._node.create_timer(period, lambda: self._ask_again(request.instruction))
+            response.message = f"asked every {period:g} s"
+        return response
+
+    def stop_continuous(self) -> None:
+        """End continuous mode, if it is on."""
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
+
+    def _ask_again(self, instruction: str) -> None:
+        """Skips a turn while the last one is unanswered: continuous mode never fills the queue."""
+        if self._busy:
+            self._counts["continuous_skipped"] += 1
+            return
+        self._busy = True
+        self._submit(instruction, lambda _: setattr(self, "_busy", False), 0.0)
+
+
+def _forget(_: Any) -> None:
+    """The executor keeps a task it was given; nobody else has to."""
+
+
+def _seconds(duration: Any) -> float:
+    return float(duration.sec) + duration.nanosec * 1e-9
+
+
+def _given_frame(goal: Any) -> Frame:
+    """The frame a goal brings with it. Raises RequestError when its image is not usable."""
+    depth = goal.depth if goal.depth.width and goal.depth.height else None
+    info = goal.camera_info if any(goal.camera_info.k) else None
+    problem = "" if depth is not None else "the goal brought no depth image"
+    return build_frame(FrameSet(goal.image, info, depth, None, stamp_ns(goal.image.header.stamp), 0.0, problem))
