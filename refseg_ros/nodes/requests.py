@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from rclpy.task import Future
@@ -50,11 +51,17 @@ class RequestServers:
         self._goals: dict[bytes, Job] = {}
         self._timer: Any = None
         self._busy = False
+        # A callback that awaits its answer holds its group all the while: in the node's own group, which runs one
+        # callback at a time, it would keep images, parameters and lifecycle waiting for the model.
+        waiting = ReentrantCallbackGroup()
         self._action = ActionServer(
-            node, Segment, "~/segment", self._execute, goal_callback=lambda goal: GoalResponse.ACCEPT,
-            cancel_callback=self._on_cancel, goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
+            node, Segment, "~/segment", self._execute, callback_group=waiting,
+            goal_callback=lambda goal: GoalResponse.ACCEPT, cancel_callback=self._on_cancel,
+            goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
         )  # fmt: skip
-        self._once = node.create_service(SegmentOnce, "~/segment_once", self._on_segment_once, qos_profile=BURST)
+        self._once = node.create_service(
+            SegmentOnce, "~/segment_once", self._on_segment_once, qos_profile=BURST, callback_group=waiting
+        )
         self._mode = node.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
 
     def destroy(self) -> None:

@@ -1,0 +1,32 @@
+"""Fixtures of the tests over DDS. Nothing of ROS is imported where it is not installed."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def robot():
+    """A Robot with no node running yet."""
+    rclpy = pytest.importorskip("rclpy", reason="needs rclpy and the built messages (make setup)")
+    from helpers.robot import ENVIRONMENT, Robot
+
+    from refseg_ros.nodes.dds import use_large_message_profile
+
+    os.environ.update(ENVIRONMENT)
+    use_large_message_profile()
+    rclpy.init()
+    yield (robot := Robot())
+    if robot.process is not None:
+        robot.process.kill()
+    rclpy.shutdown()
+
+
+@pytest.fixture
+def quick(robot):
+    """The node with a model that answers at once; shared by the tests that do not change it."""
+    if robot.process is None:
+        robot.start()
+        robot.ready()
+    robot.reset()
+    return robot
