@@ -13,6 +13,7 @@ from refseg_ros.core.types import Intrinsics
 
 _ITERATIONS = 20
 _MAX_ERROR_PX = 0.1
+_SETTLED = 1e-7
 
 
 class RayGrid:
@@ -50,7 +51,9 @@ def _undistort(camera: Intrinsics, distorted: npt.NDArray[np.float64]) -> npt.ND
         guess = distorted.copy()
         for _ in range(_ITERATIONS):
             radial, tangential = _distortion(camera, guess)
-            guess = (distorted - tangential) / radial[..., None]
+            before, guess = guess, (distorted - tangential) / radial[..., None]
+            if np.abs(guess - before).max() < _SETTLED:  # never so where a pixel diverges: NaN is not smaller
+                break
         radial, tangential = _distortion(camera, guess)
         error = np.abs(guess * radial[..., None] + tangential - distorted)
         bad = ~((error[..., 0] * camera.fx <= _MAX_ERROR_PX) & (error[..., 1] * camera.fy <= _MAX_ERROR_PX))

@@ -1,0 +1,167 @@
+"""Matched messages to a Frame: what a broken camera sends is an error by name or a reason in words, never a guess."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs rclpy and the built messages (make setup)")
+
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from refseg_ros.core.lifting import Lifter
+from refseg_ros.core.outcome import RequestError
+from refseg_ros.core.types import Instance
+from refseg_ros.nodes.frames import build_frame, intrinsics_of
+from refseg_ros.nodes.images import fill_image
+from refseg_ros.nodes.sync import FrameSet
+
+WIDTH, HEIGHT, FOCAL = 64, 48, 60.0
+THING = (slice(10, 40), slice(16, 48))
+
+
+def color():
+    message = fill_image(Image(), np.full((HEIGHT, WIDTH, 3), 90, np.uint8), "rgb8")
+    message.header.frame_id = "camera_optical"
+    return message
+
+
+def depth_of(metres=0.8):
+    values = np.full((HEIGHT, WIDTH), 0, np.float32)
+    values[THING] = metres
+    message = fill_image(Image(), values, "32FC1")
+    message.header.frame_id = "camera_optical"
+    return message
+
+
+def info(width=WIDTH, height=HEIGHT, focal=FOCAL, model="plumb_bob", d=()):
+    k = [focal, 0.0, width / 2, 0.0, focal, height / 2, 0.0, 0.0, 1.0]
+    return CameraInfo(width=width, height=height, k=k, distortion_model=model, d=list(d))
+
+
+def build(color_=None, color_info=None, depth=None, depth_info=None, problem=""):
+    return build_frame(FrameSet(color_ or color(), color_info, depth, depth_info, 0, 0.0, problem))
+
+
+def lifted(frame):
+    """The one object that a mask over the thing becomes."""
+    mask = np.ones((30, 32), bool)
+    (thing,) = Lifter().lift(frame, (Instance(1, 0, 0.9, mask, (16, 10)),))
+    return thing
+
+
+def refused(frame, said):
+    """Depth is not used, and the object says why; it has no point and no centroid."""
+    assert frame.depth is None and said in frame.depth_problem, frame.depth_problem
+    thing = lifted(frame)
+    assert not thing.valid and said in thing.reason and not len(thing.points) and thing.centroid_m is None
+
+
+def test_a_whole_moment_is_lifted():
+    frame = build(color_info=info(), depth=depth_of(), depth_info=info())
+    assert frame.depth_problem == "" and frame.frame_id == "camera_optical"
+    thing = lifted(frame)
+    assert thing.valid and thing.centroid_m[2] == pytest.approx(0.8, abs=1e-3)
+
+
+def test_depth_that_never_came_says_what_the_matcher_said():
+    refused(build(color_info=info(), problem="no depth image has arrived"), "no depth image has arrived")
+
+
+def test_without_camera_info_there_is_no_3d():
+    refused(build(depth=depth_of()), "no camera info")
+
+
+@pytest.mark.parametrize("change", [{"width": 32}, {"height": 24}])
+def test_a_camera_info_of_another_size_is_not_believed(change):
+    refused(build(color_info=info(**change), depth=depth_of()), "the camera info is for")
+
+
+def test_depth_of_another_size_is_not_believed():
+    small = fill_image(Image(), np.ones((24, 32), np.float32), "32FC1")
+    refused(build(color_info=info(), depth=small), "aligned depth topic")
+
+
+def test_depth_in_another_frame_is_not_believed():
+    other = depth_of()
+    other.header.frame_id = "depth_optical"
+    refused(build(color_info=info(), depth=other), "'depth_optical'")
+
+
+def test_depth_with_another_k_is_not_believed():
+    refused(build(color_info=info(), depth=depth_of(), depth_info=info(focal=75.0)), "different K")
+
+
+@pytest.mark.parametrize("focal", [0.0, float("nan"), -60.0])
+def test_an_uncalibrated_k_is_a_reason(focal):
+    refused(build(color_info=info(focal=focal), depth=depth_of()), "calibrate")
+
+
+def test_an_unknown_distortion_is_refused_by_name():
+    refused(build(color_info=info(model="equidistant", d=(0.1, 0, 0, 0)), depth=depth_of()), "'equidistant'")
+    assert intrinsics_of(info(model="equidistant", d=(0.0, 0, 0, 0))).distortion == ()
+
+
+def test_a_distorted_camera_is_lifted_along_its_true_rays():
+    frame = build(color_info=info(d=(-0.3, 0.1, 0.0, 0.0, 0.0)), depth=depth_of())
+    bent, straight = lifted(frame), lifted(build(color_info=info(), depth=depth_of()))
+    assert bent.valid
+    # Barrel distortion draws the image together: undone, the same pixels lie farther from the axis.
+    assert np.ptp(bent.points[:, 0]) > 1.02 * np.ptp(straight.points[:, 0])
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan"), float("inf"), -1.0, 1e9])
+def test_depth_without_a_reading_makes_no_point(value):
+    thing = lifted(build(color_info=info(), depth=depth_of(value)))
+    assert not thing.valid and thing.reason and not len(thing.points)
+
+
+def test_one_pixel_of_depth_is_no_object():
+    message = depth_of(0.0)
+    values = np.zeros((HEIGHT, WIDTH), np.float32)
+    values[20, 30] = 0.7
+    thing = lifted(build(color_info=info(), depth=fill_image(message, values, "32FC1")))
+    assert not thing.valid and thing.reason and not len(thing.points)
+
+
+@pytest.mark.parametrize("encoding", ["mono16", "8UC1", "16SC1", "rgb8"])
+def test_depth_of_another_encoding_is_refused_by_name_and_masks_remain(encoding):
+    wrong = depth_of()
+    wrong.encoding = encoding
+    refused(build(color_info=info(), depth=wrong), repr(encoding))
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda m: setattr(m, "step", 3), lambda m: setattr(m, "data", m.data[:100]), lambda m: setattr(m, "width", 0),
+])  # fmt: skip
+def test_broken_depth_is_a_reason_and_broken_colour_an_error(spoil):
+    bad = depth_of()
+    spoil(bad)
+    assert build(color_info=info(), depth=bad).depth_problem
+    image = color()
+    spoil(image)
+    with pytest.raises(RequestError) as caught:
+        build(image, color_info=info(), depth=depth_of())
+    assert caught.value.code.value == "IMAGE_INVALID"
+
+
+def test_big_endian_depth_is_read_right():
+    message = fill_image(depth_of(), np.full((HEIGHT, WIDTH), 800, ">u2"), "16UC1")
+    message.is_bigendian = 1
+    assert build(color_info=info(), depth=message).depth[0, 0] == pytest.approx(0.8)
+
+
+def test_a_compressed_image_that_is_none_is_an_error():
+    with pytest.raises(RequestError) as caught:
+        build(CompressedImage(format="jpeg", data=b"nothing"))
+    assert caught.value.code.value == "IMAGE_UNREADABLE"
+
+
+def test_a_camera_that_changes_is_followed():
+    lifter = Lifter()
+    mask = np.ones((30, 32), bool)
+    near, far = (
+        lifter.lift(build(color_info=info(focal=f), depth=depth_of()), (Instance(1, 0, 0.9, mask, (16, 10)),))[0]
+        for f in (60.0, 120.0)
+    )
+    assert np.ptp(near.points[:, 0]) == pytest.approx(2 * np.ptp(far.points[:, 0]), rel=0.05)
