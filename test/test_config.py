@@ -94,5 +94,6 @@ def test_the_wheel_takes_every_data_file_of_the_package():
     listed = {path for pattern in globs for path in (ROOT / "refseg_ros").glob(pattern)}
     made = {"msg", "srv", "action", "__pycache__"}
     for path in (ROOT / "refseg_ros").rglob("*"):
-        if path.is_file() and path.suffix not in (".py", ".pyc", ".so") and not made & set(path.relative_to(ROOT).parts):
+        data = path.is_file() and path.suffix not in (".py", ".pyc", ".so")
+        if data and not made & set(path.relative_to(ROOT).parts):
             assert path in listed, f"{path.name} is not in setup.py's package_data"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -33,18 +35,21 @@ TOPICS: dict[str, Any] = {
 
 
 class Outputs:
-    """Lifecycle publishers, made at configure. publish() is called on the worker's thread."""
+    """Lifecycle publishers, made at configure. publish() is called on the worker's thread.
 
-    def __init__(self, node: LifecycleNode) -> None:
+    mismatch: gives, for a topic's name, what to call when a subscriber's QoS cannot be served.
+    """
+
+    def __init__(self, node: LifecycleNode, mismatch: Callable[[str], Callable[[Any], None]]) -> None:
         self._node = node
         self._rays = RayGrid()
         options = QoSOverridingOptions.with_default_policies()
-        self._publishers = {
-            name: node.create_lifecycle_publisher(
-                kind, f"~/{name}", QoSProfile(depth=10), qos_overriding_options=options
+        self._publishers = {}
+        for name, kind in TOPICS.items():
+            events = PublisherEventCallbacks(incompatible_qos=mismatch(f"~/{name}"))
+            self._publishers[name] = node.create_lifecycle_publisher(
+                kind, f"~/{name}", QoSProfile(depth=10), qos_overriding_options=options, event_callbacks=events
             )
-            for name, kind in TOPICS.items()
-        }
 
     def destroy(self) -> None:
         """Take the topics down."""

@@ -94,7 +94,7 @@ class RefsegNode(LifecycleNode):
             return Failure
         self.worker = InferenceWorker(model, Lifter(self._lifting()), self._values["queue_size"])
         self._apply_thresholds()
-        self._outputs = Outputs(self)
+        self._outputs = Outputs(self, self._mismatch)
         self.requests = RequestServers(self, self._submit, lambda: self._active, self.matcher.counts)
         self.get_logger().info(f"configured: model {model.name} on {model.device}")
         return Success
@@ -171,7 +171,12 @@ class RefsegNode(LifecycleNode):
                     qos_overriding_options=options,
                 )
             )
-        self._inputs.append(self.create_subscription(String, "instruction", self._on_instruction, BURST))
+        self._inputs.append(
+            self.create_subscription(
+                String, "instruction", self._on_instruction, BURST,
+                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._mismatch("instruction")),
+            )
+        )
 
     def _keeper(self, kind: str) -> Callable[[Any], None]:
         return lambda message: self.matcher.add(kind, stamp_ns(message.header.stamp), message)
@@ -179,7 +184,7 @@ class RefsegNode(LifecycleNode):
     def _mismatch(self, topic: str) -> Callable[[Any], None]:
         def on_mismatch(event: Any) -> None:
             self.health.qos_mismatches[topic] = event.total_count
-            self.get_logger().warning(f"{topic}: a publisher offers an incompatible QoS and is not heard")
+            self.get_logger().warning(f"{topic}: a publisher or subscriber has an incompatible QoS; it is not heard")
 
         return on_mismatch
 
