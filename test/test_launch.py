@@ -19,6 +19,7 @@ from launch.utilities import normalize_to_list_of_substitutions, perform_substit
 from launch import LaunchContext
 
 FOLDER = Path(__file__).parents[1] / "launch"
+PARAMETERS = FOLDER.parent / "config" / "refseg.yaml"
 ARGUMENTS = {
     "namespace", "autostart", "model", "device", "weights", "image", "camera_info", "depth", "depth_camera_info",
     "instruction", "target_frame", "use_sim_time", "log_level", "params_file",
@@ -46,7 +47,7 @@ def node(monkeypatch: pytest.MonkeyPatch, **given: str) -> tuple[LaunchContext, 
     """What the node is made of when the launch file is run with these arguments."""
     module, context = load("refseg"), LaunchContext()
     monkeypatch.setattr(module, "LifecycleNode", lambda **made: made)
-    context.launch_configurations.update({"params_file": "/robot.yaml"} | given)
+    context.launch_configurations.update({"params_file": str(PARAMETERS)} | given)
     description = module.generate_launch_description()
     for argument in declared(module).values():
         argument.execute(context)
@@ -68,11 +69,16 @@ def test_every_argument_is_declared_and_described():
 def test_the_node_is_the_installed_lifecycle_node_and_comes_back(monkeypatch):
     context, made = node(monkeypatch)
     assert (made["package"], made["executable"], made["name"]) == ("refseg_ros", "refseg_node", "refseg")
-    assert made["respawn"] and text(context, made["parameters"][0]) == "/robot.yaml"
+    assert made["respawn"] and made["parameters"][0] == str(PARAMETERS)
 
 
 def test_nothing_given_leaves_the_parameter_file_alone(monkeypatch):
     assert given_parameters(*node(monkeypatch)) == {}
+
+
+def test_a_missing_parameter_file_is_an_error(monkeypatch):
+    with pytest.raises(RuntimeError, match=r"/robot\.yaml does not exist"):
+        node(monkeypatch, params_file="/robot.yaml")
 
 
 def test_given_arguments_reach_the_node_with_their_types(monkeypatch):

@@ -133,11 +133,18 @@ class Robot:
         return future.result()
 
     def ready(self):
+        """Until both ways of asking are answered. Discovery has two directions: a server that is seen may not see us
+        yet, and its first answer then goes nowhere; the camera's topics may come later still."""
         assert self.until(lambda: self.once.service_is_ready() and self.action.server_is_ready(), 20)
-        # Discovery of the camera's topics may come later than that of the services.
         answers = []
-        self.until(lambda: answers.append(self.ask("the red thing")) or answers[-1].outcome == FOUND, 10)
-        assert answers[-1].outcome == FOUND, answers[-1].error_message
+
+        def found():
+            future = self.once.call_async(SegmentOnce.Request(instruction="the red thing"))
+            if self.until(future.done, 3):
+                answers.append(future.result().result)
+            return bool(answers) and answers[-1].outcome == FOUND
+
+        assert self.until(found, 20), answers[-1].error_message if answers else "no answer"
 
     def ask(self, instruction):
         return self.call(self.once, SegmentOnce.Request(instruction=instruction)).result
