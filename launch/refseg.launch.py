@@ -3,6 +3,8 @@
 The node configures and activates itself (parameter autostart), so it also comes back by itself after a respawn.
 """
 
+from pathlib import Path
+
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
@@ -37,6 +39,10 @@ def refseg_node(context: LaunchContext) -> list[LifecycleNode]:
         for name, (kind, _) in PARAMETERS.items()
         if LaunchConfiguration(name).perform(context)
     }
+    parameters = LaunchConfiguration("params_file").perform(context)
+    if not Path(parameters).is_file():
+        # launch_ros only warns, and a robot would run with other parameters than its own.
+        raise RuntimeError(f"The parameter file {parameters} does not exist; check params_file.")
     namespace = LaunchConfiguration("namespace").perform(context)
     # A logger's name carries the namespace, the one that an including launch file pushed as well.
     absolute = make_namespace_absolute(prefix_namespace(context.launch_configurations.get("ros_namespace"), namespace))
@@ -50,7 +56,7 @@ def refseg_node(context: LaunchContext) -> list[LifecycleNode]:
         respawn=True,
         respawn_delay=2.0,
         arguments=["--ros-args", "--log-level", [f"{logger}:=", LaunchConfiguration("log_level")]],
-        parameters=[LaunchConfiguration("params_file"), given],
+        parameters=[parameters, given],
         remappings=[(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
     )
     return [node]

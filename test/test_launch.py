@@ -67,7 +67,7 @@ def test_every_argument_is_declared_and_described():
 
 
 def test_the_node_is_the_installed_lifecycle_node_and_comes_back(monkeypatch):
-    context, made = node(monkeypatch)
+    _, made = node(monkeypatch)
     assert (made["package"], made["executable"], made["name"]) == ("refseg_ros", "refseg_node", "refseg")
     assert made["respawn"] and made["parameters"][0] == str(PARAMETERS)
 
