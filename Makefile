@@ -7,7 +7,7 @@ STAMPS := $(VENV)/.stamps
 INTERFACES := $(wildcard msg/*.msg srv/*.srv action/*.action) CMakeLists.txt setup.py pyproject.toml package.xml \
 	$(wildcard cmake/* launch/* config/*)
 
-.PHONY: demo test setup lint bench colcon clean
+.PHONY: demo test setup lint coverage bench colcon clean
 .NOTPARALLEL:
 
 demo: setup
@@ -22,6 +22,12 @@ test: setup $(STAMPS)/dev
 lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+coverage: setup $(STAMPS)/dev
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --include='refseg_ros/core/*,refseg_ros/nodes/*'
 
 bench: setup
 	$(BIN)/python bench/ros_latency.py --json out/bench/ros_latency.json
