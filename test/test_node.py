@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import cv2
 import numpy as np
 import pytest
 
@@ -63,12 +64,19 @@ def test_everything_is_published_on_one_stamp(quick):
     assert result.outcome == FOUND
     assert quick.until(lambda: all(quick.seen[t] for t in topics)), [t for t in topics if not quick.seen[t]]
     for topic in topics:
-        assert quick.seen[topic][0].header.stamp == result.header.stamp, topic
+        first = quick.seen[topic][0]
+        header = first.markers[0].header if topic.endswith("markers") else first.header
+        assert header.stamp == result.header.stamp, topic
     assert [r.phrase for r in quick.seen["refseg/rejections"][0].rejections] == ["the blue thing"]
     labels = np.frombuffer(quick.seen["refseg/label_mask"][0].data, np.uint16).reshape(120, 160)
     assert (labels[20:50, 20:60] == 1).all() and np.count_nonzero(labels) == 1200
     scene = quick.seen["refseg/scene_points"][0]
     assert (scene.width, scene.height) == (160, 120)
+    picture = cv2.imdecode(np.frombuffer(quick.seen["refseg/overlay/compressed"][0].data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape[1] == 160
+    clear, box, name = quick.seen["refseg/markers"][0].markers
+    assert clear.action == clear.DELETEALL and box.scale.z > 0 and "the red thing (FOUND)" in name.text
+    assert abs(box.pose.position.z - 0.6) < 0.05
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
 
 from refseg_ros.action import Segment
 from refseg_ros.msg import InstanceArray, Object3DArray, RejectionArray, SegmentationResult
@@ -61,6 +62,7 @@ class Robot:
             (SegmentationResult, "refseg/result"), (InstanceArray, "refseg/masks"), (Image, "refseg/label_mask"),
             (RejectionArray, "refseg/rejections"), (Object3DArray, "refseg/objects"), (Image, "refseg/overlay"),
             (PointCloud2, "refseg/object_points"), (PointCloud2, "refseg/scene_points"),
+            (CompressedImage, "refseg/overlay/compressed"), (MarkerArray, "refseg/markers"),
             (DiagnosticArray, "/diagnostics"),
         ):  # fmt: skip
             self.seen[topic] = []
