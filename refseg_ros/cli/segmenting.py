@@ -10,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from refseg_ros.core.encode_once import EncodeOnce
 from refseg_ros.core.files import read_frame
 from refseg_ros.core.lifting import Lifter
 from refseg_ros.core.outcome import ErrorCode, Outcome, RequestError
 from refseg_ros.core.overlay import draw_overlay
 from refseg_ros.core.pipeline import error_segmentation, run
-from refseg_ros.core.protocol import PhraseDecoding, SegmentationModel
 from refseg_ros.core.report import to_dict, write_bytes, write_files, write_json, write_png
 from refseg_ros.core.types import Frame, Segmentation
 
@@ -24,28 +24,6 @@ _OURS = re.compile(r"(mask_\d+\.png|object_\d+\.ply|overlay\.png|result\.json)")
 
 class UnknownModel(Exception):
     """The command line names a model that is not there."""
-
-
-class _EncodeOnce:
-    """A model that keeps the last frame's encoding, for several instructions on one image."""
-
-    def __init__(self, model: SegmentationModel) -> None:
-        self.name, self.device, self.thresholds = model.name, model.device, model.thresholds
-        self._model = model
-        self._frame: Frame | None = None
-        self._encoded: Any = None
-
-    def encode(self, frame: Frame) -> Any:
-        if self._frame is not frame:
-            self._frame, self._encoded = None, self._model.encode(frame)
-            self._frame = frame
-        return self._encoded
-
-    def decode(self, encoded: Any, phrases: Sequence[Any]) -> list[PhraseDecoding]:
-        return self._model.decode(encoded, phrases)
-
-    def close(self) -> None:
-        self._model.close()
 
 
 class Runner:
@@ -57,13 +35,13 @@ class Runner:
     def __init__(self, name: str, device: str, weights: Path | None = None) -> None:
         self.name = name
         self._lifter = Lifter()
-        self._model: _EncodeOnce | None = None
+        self._model: EncodeOnce | None = None
         self._failure: Exception | None = None
         self._last: tuple[Any, Frame] | None = None
         try:
             from refseg_ros import models
 
-            self._model = _EncodeOnce(models.load(name, device=device, weights=weights).model)
+            self._model = EncodeOnce(models.load(name, device=device, weights=weights).model)
         except RequestError as error:
             if error.code is ErrorCode.MODEL_UNKNOWN:
                 raise UnknownModel(error.message) from error

@@ -68,6 +68,8 @@ def scene_with_all_kinds(client: DemoClient, seed: int, spin: Any, console: Cons
 def run(out: Path, model: str, seed: int) -> int:
     """Start everything, ask, score, write. The exit code: 0 when every request was answered."""
     console = Console()
+    if not console.is_terminal:  # a log has no width of its own, and the table needs some
+        console.width = 120
     bag = out / "bag"
     shutil.rmtree(bag, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)

@@ -9,14 +9,13 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from refseg_ros.core.instruction import Phrase
+from refseg_ros.core.encode_once import EncodeOnce
 from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.core.pipeline import Lifts, error_segmentation, run
-from refseg_ros.core.protocol import PhraseDecoding, SegmentationModel
+from refseg_ros.core.protocol import SegmentationModel
 from refseg_ros.core.types import Frame, Segmentation
 
 Answer = Callable[[Segmentation, Frame | None], None]
@@ -39,29 +38,6 @@ class Job:
         """Ask for an end at the next stage."""
         self.stop_code = code
         self.cancelled.set()
-
-
-class EncodeOnce:
-    """A model that encodes a frame once, however many requests ask about it."""
-
-    def __init__(self, model: SegmentationModel) -> None:
-        self._model = model
-        self._last: tuple[Frame, Any] | None = None
-        self.name, self.device = model.name, model.device
-        self.thresholds = model.thresholds
-
-    def encode(self, frame: Frame) -> Any:
-        if self._last is None or self._last[0] is not frame:
-            self._last = None  # the old one is let go before the new one needs its memory
-            self._last = (frame, self._model.encode(frame))
-        return self._last[1]
-
-    def decode(self, encoded: Any, phrases: Sequence[Phrase]) -> list[PhraseDecoding]:
-        return self._model.decode(encoded, phrases)
-
-    def close(self) -> None:
-        self._last = None
-        self._model.close()
 
 
 MESSAGES = {
