@@ -55,6 +55,8 @@ def refseg_node(context: LaunchContext) -> list[LifecycleNode]:
         output="screen",
         respawn=True,
         respawn_delay=2.0,
+        # Longer than the node takes to answer what it was asked, or to finish loading, on a busy machine.
+        sigterm_timeout="20",
         arguments=["--ros-args", "--log-level", [f"{logger}:=", LaunchConfiguration("log_level")]],
         parameters=[parameters, given],
         remappings=[(topic, LaunchConfiguration(name)) for name, (topic, _) in TOPICS.items()],
