@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy and the built messages (make setup)")
 
-from helpers.robot import ERROR, FOUND
+from helpers.robot import ENVIRONMENT, ERROR, FOUND
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 
@@ -51,3 +56,33 @@ def test_fifty_rounds_leave_memory_threads_and_files_as_they_were(quick):
     early, late = seen[9], seen[-1]
     assert late[0] - early[0] < 15, f"{early[0]:.0f} MB after 10 rounds, {late[0]:.0f} MB after 50"
     assert late[1] <= early[1] + 1 and late[2] <= early[2] + 4, f"threads, files: {early[1:]} -> {late[1:]}"
+
+
+def test_after_the_shutdown_transition_the_process_still_ends_well(quick):
+    assert change(quick, Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    quick.process.send_signal(signal.SIGINT)
+    assert quick.process.wait(20) == 0
+    quick.process = None
+
+
+def start_alone(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "refseg_ros.nodes.refseg_node", "--ros-args", *arguments],
+        env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "named"), [("queue_size:=0", "queue_size"), ("depth_min_m:=near", "depth_min_m")])
+def test_a_start_with_an_impossible_parameter_is_one_sentence(value, named):
+    process = start_alone("-p", value)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and named in said and "Traceback" not in said
+
+
+def test_an_interrupt_while_the_model_loads_is_obeyed():
+    process = start_alone()
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 0 and "Traceback" not in said and time.monotonic() - began < 10

