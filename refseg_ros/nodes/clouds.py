@@ -10,6 +10,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 
 from refseg_ros.core.camera import RayGrid
 from refseg_ros.core.types import Frame
+from refseg_ros.nodes import distribution
 from refseg_ros.nodes.images import byte_array
 
 XYZ_RGB = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])
@@ -25,13 +26,18 @@ def pack_rgb(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
 
 def cloud(header: Any, records: npt.NDArray[Any], height: int = 1, dense: bool = True) -> PointCloud2:
     """A cloud of structured records; height > 1 for an organised one (records in row order)."""
-    kind = records.dtype
-    message = PointCloud2(header=header, height=height, width=len(records) // height if height else 0)
+    kind, fields = records.dtype, []
     for name in kind.names or ():
         sub, offset = kind.fields[name][:2]  # type: ignore[index]
         # A packed colour is declared as float32: that is what RViz and PCL look for.
         datatype = PointField.FLOAT32 if name == "rgb" else FIELD_TYPES[sub.str]
-        message.fields.append(PointField(name=name, offset=int(offset), datatype=datatype, count=1))
+        fields.append(PointField(name=name, offset=int(offset), datatype=datatype, count=1))
+    if len(records) and (create := distribution.create_cloud()) is not None:
+        declared = records.view([(f.name, "<f4" if f.name == "rgb" else kind[f.name]) for f in fields])
+        message = create(header, fields, declared.reshape(height, -1) if height > 1 else declared)
+        message.is_dense = dense
+        return message
+    message = PointCloud2(header=header, fields=fields, height=height, width=len(records) // height if height else 0)
     message.point_step = kind.itemsize
     message.row_step = kind.itemsize * message.width
     message.is_dense = dense

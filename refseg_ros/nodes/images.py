@@ -1,6 +1,6 @@
 """sensor_msgs images to arrays and back. Every encoding is named here; any other is refused by name.
 
-Our own conversions, because cv_bridge breaks beside numpy 2 on many robots; where it imports, the results are equal.
+cv_bridge does the reading where it is there and sound; elsewhere our own conversions, equal to the bit.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refseg_ros.core.outcome import ErrorCode, RequestError
+from refseg_ros.nodes import distribution
 
 COLOR_CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1}
 TO_RGB = {
@@ -68,7 +69,10 @@ def color_from_message(message: Any) -> npt.NDArray[np.uint8]:
             ErrorCode.IMAGE_ENCODING, f"Colour encoding {encoding!r} is not supported; publish one of {known}."
         )
     channels = COLOR_CHANNELS[encoding]
-    pixels = np.ascontiguousarray(_rows(message, channels)).reshape(height, width, channels)
+    rows = _rows(message, channels)
+    if (bridge := distribution.cv_bridge()) is not None:
+        return np.ascontiguousarray(bridge.imgmsg_to_cv2(message, "rgb8"), np.uint8)
+    pixels = np.ascontiguousarray(rows).reshape(height, width, channels)
     return pixels if encoding == "rgb8" else np.asarray(cv2.cvtColor(pixels, TO_RGB[encoding]), np.uint8)
 
 
@@ -83,9 +87,10 @@ def depth_from_message(message: Any) -> npt.NDArray[np.float32]:
         raise RequestError(
             ErrorCode.IMAGE_ENCODING, f"Depth encoding {message.encoding!r} is not supported; publish one of {known}."
         )
-    order = kind.newbyteorder(">" if message.is_bigendian else "<")
-    values = np.ascontiguousarray(_rows(message, kind.itemsize)).view(order)
-    return _metres(values)
+    rows = _rows(message, kind.itemsize)
+    if not message.is_bigendian and (bridge := distribution.cv_bridge()) is not None:
+        return _metres(np.asarray(bridge.imgmsg_to_cv2(message, "passthrough")))
+    return _metres(np.ascontiguousarray(rows).view(kind.newbyteorder(">" if message.is_bigendian else "<")))
 
 
 def _metres(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
