@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -116,6 +118,15 @@ def test_png_is_exact_and_jpeg_is_close():
     assert np.abs(jpeg.astype(int) - smooth).mean() < 8
 
 
+def test_a_jpeg_that_says_it_is_turned_stays_where_the_camera_info_has_it():
+    wide = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    turned = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # orientation 6: a quarter
+    tag = b"\xff\xe1" + struct.pack(">H", len(turned) + 2) + turned
+    data = wide[:2] + tag + wide[2:]
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (64, 48, 3), "the tag is not one"
+    assert images.color_from_compressed(SimpleNamespace(format="jpeg", data=data)).shape == (48, 64, 3)
+
+
 def test_compressed_depth():
     millimetres = RNG.integers(0, 5000, (5, 4), dtype=np.uint16)
     metres = images.depth_from_compressed(compressed(millimetres, ".png"))
@@ -124,7 +135,16 @@ def test_compressed_depth():
         images.depth_from_compressed(compressed(RGB, ".png"))
 
 
-@pytest.mark.parametrize("data", [b"", b"not an image", cv2.imencode(".png", RGB)[1].tobytes()[:20]])
+def vast_png():
+    """A few bytes that promise ten thousand million pixels."""
+    header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    out = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b"")):
+        out += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return out
+
+
+@pytest.mark.parametrize("data", [b"", b"not an image", cv2.imencode(".png", RGB)[1].tobytes()[:20], vast_png()])
 def test_unreadable_compressed_images(data):
     with pytest.raises(RequestError) as caught:
         images.color_from_compressed(SimpleNamespace(format="png", data=data))

@@ -101,7 +101,11 @@ def _metres(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def _decoded(message: Any, flags: int) -> npt.NDArray[Any]:
     data = np.frombuffer(message.data, np.uint8)
-    image = cv2.imdecode(data, flags) if len(data) else None
+    try:
+        # A camera's pixels are where its K says, whatever an EXIF tag wants done for looking at them.
+        image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
+    except cv2.error:  # a header that promises more pixels than OpenCV will take
+        image = None
     if image is None:
         raise RequestError(
             ErrorCode.IMAGE_UNREADABLE,
