@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, StampMatcher
+import threading
+import time
+
+from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, StampMatcher
 
 MS = 1_000_000
 
@@ -93,3 +96,43 @@ def test_clear_forgets_messages_and_keeps_counts():
 
 def test_wait_gives_up():
     assert StampMatcher().wait(0.01) is None
+
+
+def test_a_late_camera_info_costs_no_image():
+    """Two publishers of one topic, or one whose stamps lag: images and depth stay what they were."""
+    matcher = filled(StampMatcher(slop_s=0.02), (COLOR_INFO, 90_000, 0.0), (COLOR, 90_000, 0.0), (DEPTH, 90_000, 0.0))
+    filled(matcher, (COLOR_INFO, 10, 0.01), (DEPTH_INFO, 89_000, 0.01), (DEPTH_INFO, 88_000, 0.02))
+    found = matcher.newest(0.05)
+    assert (found.color, found.depth, found.problem) == ("color90000", "depth90000", "")
+
+
+def test_a_short_step_back_of_the_clock_is_followed_within_half_a_second():
+    """A looped recording of three seconds, or a clock that was set: older for longer than a straggler is."""
+    matcher = StampMatcher(slop_s=0.02)
+    for n in range(10):
+        filled(matcher, (COLOR, 5000 + 100 * n, 0.1 * n), (DEPTH, 5000 + 100 * n, 0.1 * n))
+    for n in range(6):
+        filled(matcher, (COLOR, 2000 + 100 * n, 1.0 + 0.1 * n), (DEPTH, 2000 + 100 * n, 1.0 + 0.1 * n))
+    found = matcher.newest(1.5)
+    assert (found.color, found.depth) == ("color2500", "depth2500")
+
+
+def test_depth_that_comes_too_late_names_the_parameter():
+    """Depth 200 ms behind its own images: a larger slop would marry it to the wrong ones."""
+    matcher = StampMatcher(slop_s=0.02, depth_wait_s=0.1)
+    for n in range(10):
+        filled(matcher, (COLOR, 1000 + 50 * n, 0.05 * n))
+        if n >= 4:
+            filled(matcher, (DEPTH, 1000 + 50 * (n - 4), 0.05 * n))
+    found = matcher.newest(0.46)
+    assert found.depth is None and "200 ms after" in found.problem and "depth_wait_s (0.1 s)" in found.problem
+    matcher.depth_wait_s = 0.3
+    assert matcher.newest(0.46).depth == "depth1250"
+
+
+def test_who_waits_for_a_first_image_can_give_up():
+    given_up = threading.Event()
+    threading.Timer(0.1, given_up.set).start()
+    began = time.monotonic()
+    assert StampMatcher().wait(30.0, given_up.is_set) is None
+    assert time.monotonic() - began < 15

@@ -8,11 +8,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 KEPT = 12
+# An older stamp while newer images keep coming is a straggler; after a pause this long the clock has been set back.
+REORDER_S = 0.5
+LOOK_UP_S = 0.05  # how soon one who waits for a first frame sees that nobody wants it any more
 COLOR, DEPTH, COLOR_INFO, DEPTH_INFO = "color", "depth", "color_info", "depth_info"
 KINDS = (COLOR, DEPTH, COLOR_INFO, DEPTH_INFO)
 
@@ -61,11 +65,15 @@ class StampMatcher:
                 self.counts[f"{kind}_without_stamp"] += 1
             elif kept and stamp_ns < kept[-1].stamp_ns:
                 self.counts[f"{kind}_late"] += 1
-                if kind in (COLOR, DEPTH) and kept[-1].stamp_ns - stamp_ns < 5_000_000_000:
-                    return  # a straggler; a larger step back is a clock that was set, and starts anew
-                for other in self._kept.values():
-                    other.clear()
-                self._matched.clear()
+                near = kept[-1].stamp_ns - stamp_ns < 5_000_000_000
+                if near and now_s - kept[-1].received_s < REORDER_S:
+                    return
+                # A clock that was set: what came before it cannot be matched any more. Camera infos hold until the
+                # next one, and their stamps say nothing of the images.
+                for other in (COLOR, DEPTH) if kind in (COLOR, DEPTH) else (kind,):
+                    self._kept[other].clear()
+                if kind == COLOR:
+                    self._matched.clear()
             if kind == COLOR and len(kept) == kept.maxlen:
                 gone = kept[0].stamp_ns
                 self.counts["unmatched"] += gone not in self._matched
@@ -128,6 +136,11 @@ class StampMatcher:
             return "the depth images carry no stamp, so none can be matched"
         if now_s - last.received_s >= 2.0:
             return f"the depth images stopped {now_s - last.received_s:.1f} s ago"
+        meant = self._near(COLOR, last.stamp_ns)
+        lag_s = last.received_s - meant.received_s if meant is not None else 0.0
+        if lag_s > self.depth_wait_s:
+            limit = f"depth_wait_s ({self.depth_wait_s:g} s)"
+            return f"depth comes {lag_s * 1e3:.0f} ms after its colour image; raise {limit} above that"
         apart = min(abs(k.stamp_ns - color.stamp_ns) for k in self._kept[DEPTH]) / 1e6
         return f"the nearest depth image is {apart:.0f} ms away, over the slop of {self.slop_ns() / 1e6:.0f} ms"
 
@@ -142,16 +155,16 @@ class StampMatcher:
             color.stamp_ns, color.received_s, problem,
         )  # fmt: skip
 
-    def wait(self, timeout_s: float) -> FrameSet | None:
-        """newest(), waiting up to timeout_s for a first frame."""
+    def wait(self, timeout_s: float, given_up: Callable[[], bool] = lambda: False) -> FrameSet | None:
+        """newest(), waiting up to timeout_s for a first frame, and no longer than until given_up() is true."""
         end = time.monotonic() + timeout_s
-        while (found := self.newest()) is None:
-            left = end - time.monotonic()
-            if left <= 0:
-                return None
-            with self._arrived:
-                self._arrived.wait(left)
-        return found
+        with self._arrived:
+            while (found := self.newest()) is None:
+                left = end - time.monotonic()
+                if left <= 0 or given_up():
+                    return None
+                self._arrived.wait(min(left, LOOK_UP_S))
+            return found
 
     def clear(self) -> None:
         """Forget every message; the counters stay."""
