@@ -17,6 +17,9 @@ from helpers.robot import ENVIRONMENT, ERROR, FOUND
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 
+from refseg_ros.action import Segment
+from refseg_ros.srv import SegmentOnce
+
 UP = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
 DOWN = (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
 
@@ -38,7 +41,8 @@ def test_what_inactive_means(quick):
     assert (inactive.outcome, inactive.error_code) == (ERROR, "NOT_ACTIVE")
     assert change(quick, Transition.TRANSITION_CLEANUP)
     assert quick.call(quick.state, GetState.Request()).current_state.id == State.PRIMARY_STATE_UNCONFIGURED
-    assert quick.until(lambda: not quick.once.service_is_ready()), "the servers outlive cleanup"
+    unconfigured = quick.ask("the red thing")
+    assert (unconfigured.outcome, unconfigured.error_code) == (ERROR, "NOT_ACTIVE")
     for transition in UP:
         assert change(quick, transition)
     quick.ready()
@@ -56,6 +60,50 @@ def test_fifty_rounds_leave_memory_threads_and_files_as_they_were(quick):
     early, late = seen[9], seen[-1]
     assert late[0] - early[0] < 15, f"{early[0]:.0f} MB after 10 rounds, {late[0]:.0f} MB after 50"
     assert late[1] <= early[1] + 1 and late[2] <= early[2] + 4, f"threads, files: {early[1:]} -> {late[1:]}"
+
+
+def in_flight(robot):
+    """Requests of both kinds, one being worked on and the others waiting: the futures of their results."""
+    once = [robot.once.call_async(SegmentOnce.Request(instruction="the red thing")) for _ in range(3)]
+    goal = robot.send(Segment.Goal(instruction="the red thing")).get_result_async()
+    robot.spin(0.4)
+    return [*once, goal]
+
+
+def codes(robot, futures):
+    """The error code of each, once all have been answered."""
+    assert robot.until(lambda: all(f.done() for f in futures)), "an answer was lost"
+    results = [f.result().result for f in futures]
+    return [getattr(r, "result", r).error_code for r in results]
+
+
+@pytest.fixture
+def slow(robot):
+    """The node, with a model that takes a second."""
+    robot.stop()
+    robot.start(seconds="1")
+    robot.ready()
+    yield robot
+    assert robot.process.poll() is None
+    robot.stop()
+
+
+def test_down_to_unconfigured_with_requests_in_flight_answers_them_all(slow):
+    """Both transitions are on their way before the first ends; the model is working all the while."""
+    futures = in_flight(slow)
+    both = [slow.change.call_async(ChangeState.Request(transition=Transition(id=t))) for t in DOWN]
+    assert codes(slow, futures) == ["NOT_ACTIVE"] * 4
+    assert slow.until(lambda: all(f.done() for f in both)) and all(f.result().success for f in both)
+    for transition in UP:
+        assert change(slow, transition)
+    slow.ready()
+
+
+def test_a_manager_that_shuts_the_node_down_leaves_no_request_without_an_answer(slow):
+    futures = in_flight(slow)
+    assert change(slow, Transition.TRANSITION_ACTIVE_SHUTDOWN)
+    assert codes(slow, futures) == ["SHUTDOWN"] * 4
+    assert slow.ask("the red thing").error_code == "SHUTDOWN"
 
 
 def test_after_the_shutdown_transition_the_process_still_ends_well(quick):

@@ -161,3 +161,42 @@ def test_a_frame_that_fails_is_an_error_and_the_next_request_succeeds(worker, er
     worker.submit(job(good))
     assert bad.code is code
     assert good.one().outcome is Outcome.FOUND
+
+
+def test_a_frame_that_was_given_up_is_answered_with_why(worker):
+    """Who waits for a camera gives up with an error; the answer is the reason for giving up."""
+    answers = Answers()
+    waiting = job(answers)
+
+    def give_up():
+        waiting.cancel(ErrorCode.NOT_ACTIVE)
+        waiting.cancel(ErrorCode.SHUTDOWN)  # the first reason stays
+        raise RequestError(ErrorCode.NO_FRAME, "none")
+
+    waiting.frame = give_up
+    worker.submit(waiting)
+    assert answers.code is ErrorCode.NOT_ACTIVE
+
+
+def test_an_answer_that_cannot_be_handed_over_costs_nobody_else(worker, capsys):
+    def broken(result, frame):
+        raise OverflowError("too large for its field")
+
+    good = Answers()
+    worker.submit(job(broken))
+    worker.submit(job(good))
+    assert good.one().outcome is Outcome.FOUND
+    assert "too large for its field" in capsys.readouterr().err
+
+
+def test_nothing_is_lost_where_dropping_meets_taking(model):
+    """A job on its way from the queue to the thread is dropped too, and the queue still counts right."""
+    worker = InferenceWorker(model, Lifter(), capacity=1000)
+    several = [Answers() for _ in range(400)]
+    for number, answers in enumerate(several):
+        worker.submit(job(answers))
+        if number % 7 == 0:
+            worker.drop_all(ErrorCode.NOT_ACTIVE)
+    worker.drop_all(ErrorCode.NOT_ACTIVE)
+    assert all(a.came.wait(10) for a in several) and all(len(a.results) == 1 for a in several)
+    assert worker.waiting() == 0 and worker.close()

@@ -56,11 +56,12 @@ class LiftingConfig:
 
 
 class Lifter:
-    """Lifts the instances of a frame. State: the ray grid of the last distorted camera; one thread at a time."""
+    """Lifts the instances of a frame. State: the ray grid of the last distorted camera, or that of a lifter before this
+    one; one thread at a time."""
 
-    def __init__(self, config: LiftingConfig | None = None) -> None:
+    def __init__(self, config: LiftingConfig | None = None, grid: RayGrid | None = None) -> None:
         self.config = config or LiftingConfig()
-        self._grid = RayGrid()
+        self._grid = grid or RayGrid()
 
     def lift(self, frame: Frame, instances: Sequence[Instance]) -> tuple[Object3D, ...]:
         """One Object3D an instance, in order; invalid ones carry their reason. Never raises for bad depth."""

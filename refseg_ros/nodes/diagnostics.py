@@ -29,11 +29,10 @@ class Health:
         """Messages a second of each kind since the last call."""
         now = time.monotonic()
         seconds = max(now - self.last_time, 1e-3)
-        keys = [k for k in counts if k.endswith("_received")]
-        out = {
-            k.removesuffix("_received") + "_rate_hz": (counts[k] - self.last_counts.get(k, 0)) / seconds for k in keys
-        }
-        self.last_counts, self.last_time = dict(counts), now
+        seen = dict(counts)  # in one step: the worker's thread counts too
+        keys = [k for k in seen if k.endswith("_received")]
+        out = {k.removesuffix("_received") + "_rate_hz": (seen[k] - self.last_counts.get(k, 0)) / seconds for k in keys}
+        self.last_counts, self.last_time = seen, now
         return out
 
 

@@ -1,7 +1,9 @@
-"""Matched messages to a core Frame: decoded, checked, with the reason in words where depth cannot be used."""
+"""Matched messages to a core Frame: decoded, checked, with the reason in words where depth cannot be used; and the
+newest of them for whoever asks."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,8 @@ import numpy as np
 from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.core.types import Frame, Intrinsics, intrinsics_from_k
 from refseg_ros.nodes import images
-from refseg_ros.nodes.sync import FrameSet
+from refseg_ros.nodes.sync import FrameSet, StampMatcher
+from refseg_ros.nodes.worker import Job
 
 
 def is_compressed(message: Any) -> bool:
@@ -73,3 +76,53 @@ def _mismatch(
         if k.any() and not np.allclose(k, camera.k, atol=1.0):
             return "depth and colour have different K; use the aligned depth topic"
     return ""
+
+
+class FrameSource:
+    """The newest moment, decoded when a request needs it; the same Frame while nothing newer has come.
+
+    newest() is for the worker's thread, forget() for any. topic: the colour images' name, for messages to people.
+    """
+
+    def __init__(self, matcher: StampMatcher, topic: str) -> None:
+        self._matcher, self._topic = matcher, topic
+        self._last: tuple[FrameSet, Frame] | None = None
+
+    def newest(self, job: Job, wait_s: float, max_age_s: float) -> Frame:
+        """Waits for a first image until wait_s after the job was asked, its deadline, or its cancellation.
+
+        max_age_s: the oldest image that will do, 0 for any. Raises RequestError: NO_FRAME, DEADLINE_EXCEEDED,
+        STALE_FRAME, or what is wrong with the image.
+        """
+        end = job.asked + wait_s  # jobs that wait in a queue wait together, not one after the other
+        late = job.deadline is not None and job.deadline < end
+        until = min(end, job.deadline) if job.deadline is not None else end
+        messages = self._matcher.wait(until - time.monotonic(), job.cancelled.is_set)
+        if messages is None:
+            raise RequestError(
+                ErrorCode.DEADLINE_EXCEEDED if late else ErrorCode.NO_FRAME,
+                f"No colour image arrived within {'the deadline' if late else f'{wait_s:g} s'}; "
+                f"check the topic {self._topic} and its QoS.",
+            )
+        age = time.monotonic() - messages.received_s
+        if max_age_s and age > max_age_s:
+            self._matcher.counts["stale"] += 1
+            raise RequestError(
+                ErrorCode.STALE_FRAME,
+                f"The newest image came {age:.1f} s ago (limit {max_age_s:g} s); check that the camera is running.",
+            )
+        last = self._last
+        if (
+            last is not None
+            and last[0].color is messages.color
+            and last[0].depth is messages.depth
+            and (last[1].intrinsics is not None or last[0].color_info is messages.color_info)
+        ):
+            return last[1]
+        frame = build_frame(messages)
+        self._last = (messages, frame)
+        return frame
+
+    def forget(self) -> None:
+        """Let the last one go."""
+        self._last = None

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
@@ -23,6 +24,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
+from refseg_ros.core.camera import RayGrid
 from refseg_ros.core.lifting import Lifter, LiftingConfig
 from refseg_ros.core.outcome import ErrorCode, RequestError, report_exception
 from refseg_ros.core.pipeline import error_segmentation
@@ -31,10 +33,10 @@ from refseg_ros.core.types import Frame, Segmentation
 from refseg_ros.msg import SegmentationResult
 from refseg_ros.nodes import diagnostics, parameters, results
 from refseg_ros.nodes.dds import use_large_message_profile
-from refseg_ros.nodes.frames import build_frame, stamp_ns
+from refseg_ros.nodes.frames import FrameSource, stamp_ns
 from refseg_ros.nodes.outputs import Outputs
 from refseg_ros.nodes.requests import BURST, RequestServers
-from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, FrameSet, StampMatcher
+from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, StampMatcher
 from refseg_ros.nodes.worker import MESSAGES, InferenceWorker, Job
 
 Success, Failure = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -68,38 +70,44 @@ class RefsegNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._active = False
         self.finalized = False
+        self._failure = ""  # why configure failed last, in words
+        self._rays = RayGrid()  # outlives the lifters: a changed parameter costs no new grid
         self._inputs: list[Any] = []
-        self.requests: RequestServers | None = None
         self._numbers = itertools.count(1)
-        self._frame: tuple[FrameSet, Frame] | None = None
+        self._frames = FrameSource(self.matcher, self.resolve_topic_name("image_raw"))
         self.add_on_set_parameters_callback(lambda changed: parameters.check(self._values, changed))
         self.add_post_set_parameters_callback(self._on_parameters)
+        self.requests = RequestServers(self, self._submit, lambda: self._active, self.matcher.counts)
         self._diagnostics = self.create_publisher(diagnostics.DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(1.0, self._publish_diagnostics)
+        # Whatever time the robot lives by: a simulation that stands still is no reason to fall silent.
+        self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     # Lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the model; FAILURE leaves the node unconfigured, and it can be tried again."""
         self._values = parameters.values(self)
-        problem = parameters.check(self._values, [])
+        # As if all had just been changed: those that a file set have never been looked at.
+        problem = parameters.check(self._values, [self.get_parameter(name) for name in self._values])
         if not problem.successful:
-            self.get_logger().error(f"configure failed: {problem.reason}")
-            return Failure
+            return self._configure_failed(problem.reason)
         try:
             model = self._load(self._values)
             model.decode(model.encode(Frame(np.zeros((480, 640, 3), np.uint8))), [_phrase(WARM_INSTRUCTION)])
         except Exception as error:  # noqa: BLE001  (whatever loading raises, the node lives and says why)
             report = report_exception(error)
-            self.health.last_error = report.message
-            self.get_logger().error(f"configure failed: {report.code.value}: {report.message}")
-            return Failure
-        self.worker = InferenceWorker(model, Lifter(self._lifting()), self._values["queue_size"])
+            return self._configure_failed(f"{report.code.value}: {report.message}")
+        self._failure = ""
+        self.worker = InferenceWorker(model, Lifter(self._lifting(), self._rays), self._values["queue_size"])
         self._apply_thresholds()
         self._outputs = Outputs(self, self._mismatch)
-        self.requests = RequestServers(self, self._submit, lambda: self._active, self.matcher.counts)
         self.get_logger().info(f"configured: model {model.name} on {model.device}")
         return Success
+
+    def _configure_failed(self, why: str) -> TransitionCallbackReturn:
+        self._failure = self.health.last_error = f"configure failed: {why}"
+        self.get_logger().error(self._failure)
+        return Failure
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera and take requests."""
@@ -116,7 +124,7 @@ class RefsegNode(LifecycleNode):
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Release the model, its thread, servers and publishers."""
+        """Release the model, its thread and the publishers."""
         return Success if self._release() else Failure
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -133,13 +141,12 @@ class RefsegNode(LifecycleNode):
     def stop(self, code: ErrorCode) -> None:
         """Stop listening, and answer every waiting request with `code`."""
         self._active = False
-        if self.requests is not None:
-            self.requests.stop_continuous()
+        self.requests.stop_continuous()
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._inputs = []
         self.matcher.clear()
-        self._frame = None
+        self._frames.forget()
         if self.worker is not None:
             self.worker.drop_all(code)
 
@@ -148,9 +155,6 @@ class RefsegNode(LifecycleNode):
         if not ended:
             self.get_logger().error("the model did not finish its request in time; its thread is left behind")
         self.worker = None
-        if self.requests is not None:
-            self.requests.destroy()
-            self.requests = None
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
@@ -199,23 +203,27 @@ class RefsegNode(LifecycleNode):
     ) -> Job:
         """Queue a request; `answered` is called once, on whatever thread has the answer."""
         request = next(self._numbers)
-        seconds = deadline_s or self._values["default_deadline_s"]
+        seconds = deadline_s or self._values["default_deadline_s"] or None  # negative: it has passed already
 
         def on_answer(result: Segmentation, seen: Frame | None) -> None:
             message = results.result_message(result, seen, request, self._values["publish_points"])
             answered(message)  # first of all: pictures and clouds take longer to make than an answer can wait
             self._publish(message, result, seen)
 
-        job = Job(
-            instruction, frame or self._newest_frame, on_answer,
-            time.monotonic() + seconds if seconds > 0 else None, on_stage,
-        )  # fmt: skip
+        deadline = None if seconds is None else time.monotonic() + seconds
+        job = Job(instruction, frame or (lambda: self._newest_frame(job)), on_answer, deadline, on_stage)
         if self._active and self.worker is not None:
             self.worker.submit(job)
         else:
-            error = RequestError(ErrorCode.NOT_ACTIVE, MESSAGES[ErrorCode.NOT_ACTIVE])
+            error = self._not_active()
             on_answer(error_segmentation(instruction, (0, 0), self._values["model"], error), None)
         return job
+
+    def _not_active(self) -> RequestError:
+        """Why nothing can be asked, with what configure said where that failed."""
+        code = ErrorCode.SHUTDOWN if self.finalized else ErrorCode.NOT_ACTIVE
+        failed = f" ({self._failure})" if self._failure else ""
+        return RequestError(code, MESSAGES[code] + failed)
 
     def _publish(self, message: SegmentationResult, result: Segmentation, frame: Frame | None) -> None:
         self.health.outcomes[result.outcome.name] += 1
@@ -229,27 +237,8 @@ class RefsegNode(LifecycleNode):
                 self.health.last_error = f"publishing failed: {error}"
                 self.get_logger().error(self.health.last_error)
 
-    def _newest_frame(self) -> Frame:
-        """The newest moment as a Frame; the same Frame while nothing newer has come. On the worker's thread."""
-        wait = self._values["frame_wait_s"]
-        messages = self.matcher.wait(wait)
-        if messages is None:
-            raise RequestError(
-                ErrorCode.NO_FRAME,
-                f"No colour image arrived within {wait:g} s; check the topic {self.resolve_topic_name('image_raw')} "
-                "and its QoS.",
-            )
-        age, limit = time.monotonic() - messages.received_s, self._values["max_frame_age_s"]
-        if limit and age > limit:
-            self.matcher.counts["stale"] += 1
-            message = f"The newest image came {age:.1f} s ago (limit {limit:g} s); check that the camera is running."
-            raise RequestError(ErrorCode.STALE_FRAME, message)
-        last = self._frame
-        if last is not None and last[0].color is messages.color and last[0].depth is messages.depth:
-            return last[1]
-        frame = build_frame(messages)
-        self._frame = (messages, frame)
-        return frame
+    def _newest_frame(self, job: Job) -> Frame:
+        return self._frames.newest(job, self._values["frame_wait_s"], self._values["max_frame_age_s"])
 
     def _on_instruction(self, message: String) -> None:
         self._submit(message.data, lambda _: None, 0.0)
@@ -261,7 +250,7 @@ class RefsegNode(LifecycleNode):
         self.matcher.slop_s, self.matcher.depth_wait_s = self._values["sync_slop_s"], self._values["depth_wait_s"]
         if self.worker is not None:
             self.worker.set_capacity(self._values["queue_size"])
-            self.worker.lifter = Lifter(self._lifting())
+            self.worker.lifter = Lifter(self._lifting(), self._rays)
             self._apply_thresholds()
 
     def _lifting(self) -> LiftingConfig:
@@ -274,7 +263,8 @@ class RefsegNode(LifecycleNode):
         accept, reject = self._values["accept_threshold"], self._values["reject_threshold"]
         accept = own.accept if accept < 0 else accept
         reject = min(own.reject, accept) if reject < 0 else reject
-        self.worker.model.thresholds = dataclasses.replace(own, accept=max(accept, reject), reject=reject)
+        accept, reject = min(max(accept, reject), 1.0), min(reject, 1.0)  # rclpy lets pass what is just out of range
+        self.worker.model.thresholds = dataclasses.replace(own, accept=accept, reject=reject)
 
     def _publish_diagnostics(self) -> None:
         state = "active" if self._active else ("inactive" if self.worker is not None else "unconfigured")
@@ -296,7 +286,7 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
 
     def on_signal(*_: Any) -> None:
         stop.set()
-        if interruptible:  # loading a model takes seconds, and nothing waits for an answer yet
+        if interruptible:  # loading a model takes seconds
             raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -316,13 +306,13 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
                 interruptible = False
                 node.trigger_activate()
         except KeyboardInterrupt:
-            return 0
+            node.finalized = True  # between two states no transition leads on; who has asked meanwhile is told
         interruptible = False
         while not stop.is_set():
             executor.spin_once(timeout_sec=0.2)
         node.stop(ErrorCode.SHUTDOWN)
         end = time.monotonic() + SHUTDOWN_PATIENCE_S
-        while node.requests is not None and node.requests.unanswered and time.monotonic() < end:
+        while node.requests.unanswered and time.monotonic() < end:
             executor.spin_once(timeout_sec=0.05)
         # An answer that is there still has to be sent: the callback that waited for it runs in a later turn.
         end = time.monotonic() + 0.3

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNode
@@ -28,7 +27,7 @@ from refseg_ros.srv import SegmentOnce, SetInstruction
 
 # A service keeps 10 requests by default and loses the rest of a burst before anybody has seen them.
 BURST = QoSProfile(depth=1000)
-SHORTEST_PERIOD_S = 0.02
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.02, 3600.0
 
 Answered = Callable[[SegmentationResult], None]
 
@@ -43,7 +42,8 @@ class Submit(Protocol):
 
 
 class RequestServers:
-    """Made at configure, destroyed at cleanup. unanswered: requests whose answer has not been sent yet."""
+    """Up for the node's whole life, so that an answer always has a server to leave by, and one who asks a node that is
+    not active is told so. unanswered: requests whose answer has not been sent yet."""
 
     def __init__(self, node: LifecycleNode, submit: Submit, active: Callable[[], bool], counts: Counter[str]) -> None:
         self._node, self._submit, self._active, self._counts = node, submit, active, counts
@@ -54,22 +54,15 @@ class RequestServers:
         # A callback that awaits its answer holds its group all the while: in the node's own group, which runs one
         # callback at a time, it would keep images, parameters and lifecycle waiting for the model.
         waiting = ReentrantCallbackGroup()
-        self._action = ActionServer(
+        ActionServer(
             node, Segment, "~/segment", self._execute, callback_group=waiting,
             goal_callback=lambda goal: GoalResponse.ACCEPT, cancel_callback=self._on_cancel,
             goal_service_qos_profile=BURST, result_service_qos_profile=BURST,
         )  # fmt: skip
-        self._once = node.create_service(
+        node.create_service(
             SegmentOnce, "~/segment_once", self._on_segment_once, qos_profile=BURST, callback_group=waiting
         )
-        self._mode = node.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
-
-    def destroy(self) -> None:
-        """Take the action and the services down."""
-        self.stop_continuous()
-        self._action.destroy()
-        self._node.destroy_service(self._once)
-        self._node.destroy_service(self._mode)
+        node.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
 
     def _future(self) -> tuple[Any, Answered]:
         """A future to await on the executor, and what completes it from any thread."""
@@ -126,8 +119,9 @@ class RequestServers:
         if request.continuous and not self._active():
             response.success, response.message = False, MESSAGES[ErrorCode.NOT_ACTIVE]
             return response
-        if not np.isfinite(request.period_s) or request.period_s < 0:
-            response.success, response.message = False, f"period_s must be 0 or positive, not {request.period_s}"
+        if not 0.0 <= request.period_s <= LONGEST_PERIOD_S:  # NaN fails too
+            response.success = False
+            response.message = f"period_s must be from 0 to {LONGEST_PERIOD_S:g}, not {request.period_s}"
             return response
         if request.continuous and not request.instruction.strip():
             response.success, response.message = False, "continuous mode needs an instruction; say what to look for"

@@ -5,9 +5,9 @@ Knows nothing of rclpy: answers are handed to a callback, on the worker's thread
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +24,8 @@ Answer = Callable[[Segmentation, Frame | None], None]
 @dataclass(eq=False)
 class Job:
     """A request on its way. frame: gives the frame when the worker is ready for it (may wait, may raise
-    RequestError); deadline: on time.monotonic()'s clock, None for no limit; answer: called exactly once."""
+    RequestError); deadline: on time.monotonic()'s clock, None for no limit; answer: called exactly once; asked: when,
+    on the same clock."""
 
     instruction: str
     frame: Callable[[], Frame]
@@ -33,10 +34,12 @@ class Job:
     on_stage: Callable[[str], None] | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
     stop_code: ErrorCode = ErrorCode.CANCELLED
+    asked: float = field(default_factory=time.monotonic)
 
     def cancel(self, code: ErrorCode = ErrorCode.CANCELLED) -> None:
-        """Ask for an end at the next stage."""
-        self.stop_code = code
+        """Ask for an end at the next stage. Whoever asks first says why."""
+        if not self.cancelled.is_set():
+            self.stop_code = code
         self.cancelled.set()
 
 
@@ -57,9 +60,10 @@ class InferenceWorker:
         self.model, self.lifter, self.own_thresholds = EncodeOnce(model), lifter, model.thresholds
         self.latencies_ms: deque[float] = deque(maxlen=200)
         self.busy_since: float | None = None
-        self._jobs: queue.Queue[Job | None] = queue.Queue()
-        self._capacity, self._waiting = capacity, 0
-        self._lock = threading.Lock()
+        self._capacity = capacity
+        # One lock over all three: a job is waiting or current or answered, never between them where nobody sees it.
+        self._changed = threading.Condition()
+        self._jobs: deque[Job] = deque()
         self._current: Job | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
@@ -67,19 +71,19 @@ class InferenceWorker:
 
     def submit(self, job: Job) -> None:
         """Queue a job, or answer it at once with QUEUE_FULL or SHUTDOWN."""
-        with self._lock:
+        with self._changed:
             refused = ErrorCode.SHUTDOWN if self._closed else None
-            if refused is None and self._waiting >= self._capacity:
+            if refused is None and len(self._jobs) >= self._capacity:
                 refused = ErrorCode.QUEUE_FULL
             if refused is None:
-                self._waiting += 1
-                self._jobs.put(job)
+                self._jobs.append(job)
+                self._changed.notify()
         if refused is not None:
             self._refuse(job, refused)
 
     def waiting(self) -> int:
         """Jobs in the queue, without the one being worked on."""
-        return self._waiting
+        return len(self._jobs)
 
     def set_capacity(self, capacity: int) -> None:
         """A smaller capacity drops nothing that is already queued."""
@@ -87,16 +91,9 @@ class InferenceWorker:
 
     def drop_all(self, code: ErrorCode) -> None:
         """Answer every waiting job with `code` and ask the current one to stop."""
-        with self._lock:
-            jobs = []
-            while True:
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if job is not None:
-                    jobs.append(job)
-            self._waiting = 0
+        with self._changed:
+            jobs = list(self._jobs)
+            self._jobs.clear()
             current = self._current
         if current is not None:
             current.cancel(code)
@@ -105,10 +102,10 @@ class InferenceWorker:
 
     def close(self, timeout_s: float = 30.0) -> bool:
         """Answer what waits with SHUTDOWN, end the thread, release the model. False if it did not end in time."""
-        with self._lock:
+        with self._changed:
             self._closed = True
+            self._changed.notify()
         self.drop_all(ErrorCode.SHUTDOWN)
-        self._jobs.put(None)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             return False
@@ -120,17 +117,23 @@ class InferenceWorker:
         job.answer(error_segmentation(job.instruction, (0, 0), self.model.name, error), None)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            with self._lock:
-                self._waiting -= 1
-                self._current = job
-            self.busy_since = time.monotonic()
+        while (job := self._next()) is not None:
             try:
                 self._answer(job)
+            except Exception:  # noqa: BLE001  (an answer that cannot be handed over must not end the thread of all others)
+                traceback.print_exc()
             finally:
-                self.busy_since = None
-                with self._lock:
-                    self._current = None
+                with self._changed:
+                    self._current, self.busy_since = None, None
+
+    def _next(self) -> Job | None:
+        """The oldest job, waiting for one; None once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            if not self._jobs:
+                return None
+            self._current, self.busy_since = self._jobs.popleft(), time.monotonic()
+            return self._current
 
     def _answer(self, job: Job) -> None:
         if job.cancelled.is_set():
@@ -142,6 +145,8 @@ class InferenceWorker:
         try:
             frame = job.frame()
         except Exception as error:  # noqa: BLE001  (a frame that cannot be read is an ERROR outcome, never a lost request)
+            if job.cancelled.is_set():
+                return self._refuse(job, job.stop_code)
             return job.answer(error_segmentation(job.instruction, (0, 0), self.model.name, error), None)
         result = run(
             self.model, frame, job.instruction, lifter=self.lifter, deadline=job.deadline,
