@@ -116,6 +116,19 @@ def test_a_hundred_requests_at_once_are_all_answered(quick):
     assert len({f.result().result.request for f in futures}) == 100
 
 
+def test_a_hundred_goals_and_a_hundred_topic_requests_at_once_are_all_answered(quick):
+    seen = quick.seen["refseg/result"]
+    goals = [quick.action.send_goal_async(Segment.Goal(instruction=f"the red thing {n}")) for n in range(100)]
+    for n in range(100):
+        quick.instruction.publish(String(data=f"the blue thing {n}"))
+    assert quick.until(lambda: all(g.done() for g in goals), 60)
+    results = [g.result().get_result_async() for g in goals]
+    assert quick.until(lambda: all(r.done() for r in results), 60)
+    assert [r.result().result.result.instruction for r in results] == [f"the red thing {n}" for n in range(100)]
+    said = lambda: {r.instruction for r in seen if r.instruction.startswith("the blue thing ")}  # noqa: E731
+    assert quick.until(lambda: len(said()) == 100, 30), f"{len(said())} of 100 topic requests were answered"
+
+
 def test_a_goal_may_bring_its_own_frame(quick):
     color = quick.image()
     color.header.frame_id = "another_camera"

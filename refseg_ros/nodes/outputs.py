@@ -33,6 +33,9 @@ TOPICS: dict[str, Any] = {
     "markers": MarkerArray,
 }
 
+# Who asks by topic finds the answer here: a burst must not push answers out that are still on their way.
+DEPTHS = {"result": 200}
+
 
 class Outputs:
     """Lifecycle publishers, made at configure. publish() is called on the worker's thread.
@@ -48,7 +51,8 @@ class Outputs:
         for name, kind in TOPICS.items():
             events = PublisherEventCallbacks(incompatible_qos=mismatch(f"~/{name}"))
             self._publishers[name] = node.create_lifecycle_publisher(
-                kind, f"~/{name}", QoSProfile(depth=10), qos_overriding_options=options, event_callbacks=events
+                kind, f"~/{name}", QoSProfile(depth=DEPTHS.get(name, 10)), qos_overriding_options=options,
+                event_callbacks=events,
             )
 
     def destroy(self) -> None:
