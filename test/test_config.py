@@ -24,13 +24,14 @@ APT = {
     "typer": "python3-typer",
 }
 # Used where somebody has installed it; nothing that a robot needs.
-OPTIONAL: set[str] = set()
+OPTIONAL = {"audio_common_msgs"}
 
 
-def test_the_parameter_file_lists_every_parameter_with_its_default():
-    parameters = pytest.importorskip("refseg_ros.nodes.parameters", reason="needs rclpy", exc_type=ImportError)
-    content = yaml.safe_load((ROOT / "config" / "refseg.yaml").read_text(encoding="utf-8"))
-    assert content["/**/refseg"]["ros__parameters"] == {n: s.default for n, s in parameters.SPECS.items()}
+@pytest.mark.parametrize(("node", "module"), [("refseg", "parameters"), ("speech", "speech_parameters")])
+def test_the_parameter_files_list_every_parameter_with_its_default(node, module):
+    parameters = pytest.importorskip(f"refseg_ros.nodes.{module}", reason="needs rclpy", exc_type=ImportError)
+    content = yaml.safe_load((ROOT / "config" / f"{node}.yaml").read_text(encoding="utf-8"))
+    assert content[f"/**/{node}"]["ros__parameters"] == {n: s.default for n, s in parameters.SPECS.items()}
 
 
 def test_the_launch_files_name_installed_executables():
@@ -62,7 +63,8 @@ def imported_modules() -> set[str]:
 def test_package_xml_names_what_the_code_imports():
     root = ET.parse(ROOT / "package.xml").getroot()
     named = {e.text for e in root if e.tag in ("depend", "exec_depend")}
-    lines = [line for name in ("base", "sim") for line in (ROOT / "requirements" / f"{name}.txt").read_text().split()]
+    files = [ROOT / "requirements" / f"{name}.txt" for name in ("base", "sim", "speech")]
+    lines = [line for path in files for line in path.read_text().split()]
     wheels = {re.split("[<>=]", line)[0].replace("-", "_") for line in lines}
     unnamed = {m for m in imported_modules() if not {m, APT.get(m)} & named and m not in wheels | OPTIONAL}
     assert not unnamed, f"name {unnamed} in package.xml (rosdep key), or in requirements/ if rosdep has none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,8 @@ Value = bool | int | float | str
 
 @dataclass(frozen=True)
 class Spec:
-    """low, high: the allowed range of a number; choices: of a text; fixed: takes effect at the next configure."""
+    """low, high: the allowed range of a number; choices: of a text; fixed: takes effect at the next configure;
+    read_only: set at start only."""
 
     default: Value
     description: str
@@ -22,11 +24,12 @@ class Spec:
     high: float | None = None
     choices: tuple[str, ...] = ()
     fixed: bool = False
+    read_only: bool = False
 
     def descriptor(self) -> ParameterDescriptor:
         note = " Takes effect at the next configure." if self.fixed else ""
         options = f" One of: {', '.join(self.choices)}." if self.choices else ""
-        out = ParameterDescriptor(description=self.description + options + note)
+        out = ParameterDescriptor(description=self.description + options + note, read_only=self.read_only)
         if self.low is not None and self.high is not None:
             if isinstance(self.default, float):
                 out.floating_point_range = [FloatingPointRange(from_value=self.low, to_value=self.high, step=0.0)]
@@ -60,25 +63,33 @@ SPECS: dict[str, Spec] = {
 }
 
 
-def declare(node: Node) -> None:
+def declare(node: Node, specs: Mapping[str, Spec] = SPECS) -> None:
     """Declare all parameters. A bad value from a file or the command line raises rclpy's own exception."""
-    for name, spec in SPECS.items():
+    for name, spec in specs.items():
         node.declare_parameter(name, spec.default, spec.descriptor())
 
 
-def values(node: Node) -> dict[str, Any]:
+def values(node: Node, specs: Mapping[str, Spec] = SPECS) -> dict[str, Any]:
     """Name -> value."""
-    return {name: node.get_parameter(name).value for name in SPECS}
+    return {name: node.get_parameter(name).value for name in specs}
+
+
+def check_choices(specs: Mapping[str, Spec], changed: list[Parameter]) -> SetParametersResult:
+    """Whether every text that has choices is one of them; the reason if not."""
+    for parameter in changed:
+        spec = specs.get(parameter.name)
+        if spec is not None and spec.choices and parameter.value not in spec.choices:
+            reason = f"{parameter.name} must be one of {', '.join(spec.choices)}, not {parameter.value!r}"
+            return SetParametersResult(successful=False, reason=reason)
+    return SetParametersResult(successful=True)
 
 
 def check(current: dict[str, Any], changed: list[Parameter]) -> SetParametersResult:
     """Whether a set of changes is accepted; the reason if not. Ranges have been checked by rclpy already."""
     after = current | {p.name: p.value for p in changed if p.name in SPECS}
-    for parameter in changed:
-        spec = SPECS.get(parameter.name)
-        if spec is not None and spec.choices and parameter.value not in spec.choices:
-            reason = f"{parameter.name} must be one of {', '.join(spec.choices)}, not {parameter.value!r}"
-            return SetParametersResult(successful=False, reason=reason)
+    chosen = check_choices(SPECS, changed)
+    if not chosen.successful:
+        return chosen
     accept, reject = after["accept_threshold"], after["reject_threshold"]
     if accept >= 0 and reject >= 0 and reject > accept:
         reason = f"reject_threshold ({reject:g}) must not exceed accept_threshold ({accept:g})"
