@@ -50,7 +50,10 @@ class Robot:
         self.depth = self.node.create_publisher(Image, "depth/image_raw", 5)
         self.info = self.node.create_publisher(CameraInfo, "camera_info", 5)
         self.instruction = self.node.create_publisher(String, "instruction", 100)
-        self.action = ActionClient(self.node, Segment, "refseg/segment")
+        many = QoSProfile(depth=1000)  # of a burst of answers a client keeps no more than its depth
+        self.action = ActionClient(
+            self.node, Segment, "refseg/segment", goal_service_qos_profile=many, result_service_qos_profile=many
+        )
         self.once = self._client(SegmentOnce, "segment_once")
         self.mode = self._client(SetInstruction, "set_instruction")
         self.change = self._client(ChangeState, "change_state")
