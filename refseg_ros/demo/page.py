@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5), (4, 6), (5, 7), (6, 7))
 
@@ -36,20 +37,25 @@ def plot_objects(
     """
     if not clouds:
         return None
-    figure = plt.figure(figsize=(4.6, 3.6), dpi=110)
+    figure = plt.figure(figsize=(4.6, 3.9), dpi=110)
     axes: Any = figure.add_subplot(projection="3d")
     for position, (number, points, corners) in enumerate(clouds):
         color = f"C{position}"
-        shown = points[:: max(1, len(points) // 1500)]
-        axes.scatter(shown[:, 0], shown[:, 2], -shown[:, 1], s=1, c=color)
+        shown = 100 * points[:: max(1, len(points) // 1500)]
+        box = 100 * corners
+        axes.scatter(shown[:, 0], shown[:, 2], -shown[:, 1], s=1.5, c=color, alpha=0.5)
         for a, b in EDGES:
-            line = corners[[a, b]]
-            axes.plot(line[:, 0], line[:, 2], -line[:, 1], c=color, lw=1)
-        axes.text(*corners.mean(0)[[0, 2]], -corners[:, 1].min(), str(number))
-    axes.set_xlabel("right, m")
-    axes.set_ylabel("away, m")
-    axes.set_zlabel("up, m")
-    axes.set_aspect("equal")
+            line = box[[a, b]]
+            axes.plot(line[:, 0], line[:, 2], -line[:, 1], c=color, lw=1.2)
+        axes.text(*box.mean(0)[[0, 2]], -box[:, 1].min(), str(number), fontsize=11, weight="bold")
+    every = 100 * np.concatenate([corners for _, _, corners in clouds])[:, [0, 2, 1]] * (1, 1, -1)
+    middle, half = (every.min(0) + every.max(0)) / 2, max(8.0, float(np.ptp(every, axis=0).max()) / 2)
+    for name, centre in zip("xyz", middle, strict=True):  # one scale on all axes: boxes keep their shape
+        axes.set(**{f"{name}lim": (centre - half, centre + half)})
+        getattr(axes, f"{name}axis").set_major_locator(MaxNLocator(4))
+    axes.tick_params(labelsize=8, pad=0)
+    axes.set(xlabel="right, cm", ylabel="away, cm", zlabel="up, cm", box_aspect=(1, 1, 1))
+    axes.view_init(elev=18, azim=-72)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
     plt.close(figure)
