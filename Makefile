@@ -13,7 +13,7 @@ INTERFACES := $(wildcard msg/*.msg srv/*.srv action/*.action) CMakeLists.txt set
 demo: setup
 	$(BIN)/python -m refseg_ros.demo --out out/demo
 
-test: setup $(STAMPS)/dev
+test: setup $(STAMPS)/dev $(STAMPS)/speech
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -23,7 +23,7 @@ lint: $(STAMPS)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-coverage: setup $(STAMPS)/dev
+coverage: setup $(STAMPS)/dev $(STAMPS)/speech
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
@@ -59,6 +59,12 @@ $(STAMPS)/package: $(STAMPS)/base $(INTERFACES)
 
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/base
 	$(PIP) -r requirements/dev.txt
+	@touch $@
+
+# Only the speech node needs it, and its tests a voice; without either they are skipped.
+$(STAMPS)/speech: requirements/speech.txt .ci/system-packages.sh $(STAMPS)/base
+	$(PIP) -r requirements/speech.txt
+	@bash .ci/system-packages.sh espeak-ng || echo "Without espeak-ng the tests that speak are skipped."
 	@touch $@
 
 clean:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from launch_ros.utilities import make_namespace_absolute, prefix_namespace
@@ -30,6 +30,7 @@ TOPICS = {
     "depth_camera_info": ("depth/camera_info", "depth camera_info topic"),
     "instruction": ("instruction", "topic of typed instructions (std_msgs/String)"),
 }
+SPEECH_TOPICS = {"audio": ("audio", "topic of the microphone, heard with speech:=true")}
 
 
 def refseg_node(context: LaunchContext) -> list[LifecycleNode]:
@@ -64,6 +65,23 @@ def refseg_node(context: LaunchContext) -> list[LifecycleNode]:
     return [node]
 
 
+def speech_node(context: LaunchContext) -> list[Node]:
+    """With speech:=true, the node that turns speech into instructions; params_file may hold its parameters too."""
+    share = PathJoinSubstitution([FindPackageShare("refseg_ros"), "config", "speech.yaml"])
+    node = Node(
+        package="refseg_ros",
+        executable="speech_node",
+        name="speech",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        respawn=True,
+        respawn_delay=10.0,  # where its libraries are missing it ends with a sentence, which need not fill the log
+        parameters=[share, LaunchConfiguration("params_file")],
+        remappings=[(name, LaunchConfiguration(name)) for name in ("audio", "instruction")],
+    )
+    return [node] if LaunchConfiguration("speech").perform(context) == "true" else []
+
+
 def generate_launch_description() -> LaunchDescription:
     """The arguments and the node that they describe."""
     return LaunchDescription(
@@ -75,7 +93,11 @@ def generate_launch_description() -> LaunchDescription:
             ),
             *(
                 DeclareLaunchArgument(name, default_value=topic, description=text)
-                for name, (topic, text) in TOPICS.items()
+                for name, (topic, text) in (TOPICS | SPEECH_TOPICS).items()
+            ),
+            DeclareLaunchArgument(
+                "speech", default_value="false", choices=["true", "false"],
+                description="true: start speech_node as well (needs requirements/speech.txt)",
             ),
             DeclareLaunchArgument(
                 "log_level", default_value="info", choices=["debug", "info", "warn", "error", "fatal"],
@@ -87,5 +109,6 @@ def generate_launch_description() -> LaunchDescription:
                 description="parameter file; the arguments that are given win over it",
             ),
             OpaqueFunction(function=refseg_node),
+            OpaqueFunction(function=speech_node),
         ]
     )  # fmt: skip

@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parents[1] / "launch"
 PARAMETERS = FOLDER.parent / "config" / "refseg.yaml"
 ARGUMENTS = {
     "namespace", "autostart", "model", "device", "weights", "image", "camera_info", "depth", "depth_camera_info",
-    "instruction", "target_frame", "use_sim_time", "log_level", "params_file",
+    "instruction", "target_frame", "use_sim_time", "log_level", "params_file", "speech", "audio",
 }  # fmt: skip
 
 
@@ -51,8 +51,7 @@ def node(monkeypatch: pytest.MonkeyPatch, **given: str) -> tuple[LaunchContext, 
     description = module.generate_launch_description()
     for argument in declared(module).values():
         argument.execute(context)
-    (function,) = [e for e in description.entities if isinstance(e, OpaqueFunction)]
-    (made,) = function.execute(context)
+    (made,) = [n for e in description.entities if isinstance(e, OpaqueFunction) for n in e.execute(context)]
     return context, made
 
 
@@ -98,6 +97,23 @@ def test_the_topics_are_remapped(monkeypatch):
         "depth/camera_info": "/cam/depth_info",
         "instruction": "instruction",
     }
+
+
+def test_speech_is_started_when_it_is_asked_for_and_reaches_the_node(monkeypatch):
+    module, context = load("refseg"), LaunchContext()
+    for name in ("LifecycleNode", "Node"):
+        monkeypatch.setattr(module, name, lambda **made: made)
+    given = {"speech": "true", "audio": "/mic", "namespace": "r1", "params_file": str(PARAMETERS)}
+    context.launch_configurations.update(given)
+    for argument in declared(module).values():
+        argument.execute(context)
+    functions = [e for e in module.generate_launch_description().entities if isinstance(e, OpaqueFunction)]
+    node, speech = [n for f in functions for n in f.execute(context)]
+    assert (speech["executable"], speech["name"], text(context, speech["namespace"])) == ("speech_node", "speech", "r1")
+    remappings = {topic: text(context, target) for topic, target in speech["remappings"]}
+    assert remappings["audio"] == "/mic"
+    assert remappings["instruction"] == text(context, dict(node["remappings"])["instruction"])
+    assert text(context, speech["parameters"][1]) == str(PARAMETERS)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class WhisperRecognizer:
         if language not in known:
             listed = ", ".join(known[:5]) + (" ..." if len(known) > 5 else "")
             raise SpeechError(f"The Whisper model in {folder} has no language {language!r}; it has: {listed}.")
-        self.name, self.hints, self._language = folder.name, "", language
+        self.name, self.hints, self._language = f"Whisper in {folder}", "", language
         self.transcribe(np.zeros(RATE, np.float32))  # the voice detector is loaded on its first use
 
     def transcribe(self, samples: Samples) -> Transcript:
