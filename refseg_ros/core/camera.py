@@ -14,6 +14,7 @@ from refseg_ros.core.types import Intrinsics
 _ITERATIONS = 20
 _MAX_ERROR_PX = 0.1
 _SETTLED = 1e-7
+_BLOCK = 16384  # pixels
 
 
 class RayGrid:
@@ -42,7 +43,11 @@ def pixel_rays(camera: Intrinsics, x: int, y: int, width: int, height: int) -> n
     grid[..., 0], grid[..., 1] = u[None, :], v[:, None]
     if not camera.distorted:
         return grid.astype(np.float32)
-    return _undistort(camera, grid).astype(np.float32)
+    rays = np.empty((height, width, 2), np.float32)
+    rows = max(1, _BLOCK // max(1, width))
+    for top in range(0, height, rows):  # in pieces that stay in the cache, and each only until it has settled
+        rays[top : top + rows] = _undistort(camera, grid[top : top + rows])
+    return rays
 
 
 def _undistort(camera: Intrinsics, distorted: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

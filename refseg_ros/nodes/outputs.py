@@ -40,12 +40,13 @@ DEPTHS = {"result": 200}
 class Outputs:
     """Lifecycle publishers, made at configure. publish() is called on the worker's thread.
 
-    mismatch: gives, for a topic's name, what to call when a subscriber's QoS cannot be served.
+    mismatch: gives, for a topic's name, what to call when a subscriber's QoS cannot be served. rays: the camera's,
+    shared with the lifter.
     """
 
-    def __init__(self, node: LifecycleNode, mismatch: Callable[[str], Callable[[Any], None]]) -> None:
+    def __init__(self, node: LifecycleNode, mismatch: Callable[[str], Callable[[Any], None]], rays: RayGrid) -> None:
         self._node = node
-        self._rays = RayGrid()
+        self._rays = rays
         options = QoSOverridingOptions.with_default_policies()
         self._publishers = {}
         for name, kind in TOPICS.items():

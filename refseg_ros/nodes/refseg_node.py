@@ -71,7 +71,7 @@ class RefsegNode(LifecycleNode):
         self._active = False
         self.finalized = False
         self._failure = ""  # why configure failed last, in words
-        self._rays = RayGrid()  # outlives the lifters: a changed parameter costs no new grid
+        self._rays = RayGrid()  # for the worker's thread; a changed parameter costs no new one
         self._inputs: list[Any] = []
         self._numbers = itertools.count(1)
         self._frames = FrameSource(self.matcher, self.resolve_topic_name("image_raw"))
@@ -100,7 +100,7 @@ class RefsegNode(LifecycleNode):
         self._failure = ""
         self.worker = InferenceWorker(model, Lifter(self._lifting(), self._rays), self._values["queue_size"])
         self._apply_thresholds()
-        self._outputs = Outputs(self, self._mismatch)
+        self._outputs = Outputs(self, self._mismatch, self._rays)
         self.get_logger().info(f"configured: model {model.name} on {model.device}")
         return Success
 
