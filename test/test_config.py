@@ -21,6 +21,7 @@ APT = {
     "numpy": "python3-numpy",
     "rich": "python3-rich",
     "scipy": "python3-scipy",
+    "tf2_ros": "tf2_ros_py",
     "typer": "python3-typer",
 }
 # Used where somebody has installed it; nothing that a robot needs.

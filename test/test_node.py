@@ -160,7 +160,7 @@ def test_without_depth_masks_still_come_and_objects_say_why(quick):
         ("queue_size", 0, "range"),
         ("depth_min_m", 11.0, "range"),
         ("color_transport", "theora", "one of raw, compressed"),
-        ("target_frame", "base_link", "target_frame"),
+        ("target_wait_s", 6.0, "range"),
     ],
 )
 def test_bad_parameter_values_are_refused_with_a_reason(quick, name, value, said):

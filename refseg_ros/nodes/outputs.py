@@ -19,12 +19,14 @@ from refseg_ros.core.types import Frame, Segmentation
 from refseg_ros.msg import InstanceArray, Object3DArray, RejectionArray, SegmentationResult
 from refseg_ros.nodes import clouds, results
 from refseg_ros.nodes.images import byte_array, fill_image
+from refseg_ros.nodes.target import TargetObjects
 
 TOPICS: dict[str, Any] = {
     "result": SegmentationResult,
     "masks": InstanceArray,
     "rejections": RejectionArray,
     "objects": Object3DArray,
+    "target/objects": Object3DArray,
     "label_mask": Image,
     "object_points": PointCloud2,
     "scene_points": PointCloud2,
@@ -47,6 +49,7 @@ class Outputs:
     def __init__(self, node: LifecycleNode, mismatch: Callable[[str], Callable[[Any], None]], rays: RayGrid) -> None:
         self._node = node
         self._rays = rays
+        self.target = TargetObjects(node)
         options = QoSOverridingOptions.with_default_policies()
         self._publishers = {}
         for name, kind in TOPICS.items():
@@ -58,6 +61,7 @@ class Outputs:
 
     def destroy(self) -> None:
         """Take the topics down."""
+        self.target.destroy()
         for publisher in self._publishers.values():
             self._node.destroy_publisher(publisher)
         self._publishers = {}
@@ -86,6 +90,7 @@ class Outputs:
             "object_points": lambda: results.object_points(result, frame),
             "markers": lambda: results.markers(result, frame),
             "scene_points": lambda: clouds.scene_cloud(results.header_of(frame), frame, self._rays),
+            "target/objects": lambda: self.target.array(result, frame, message.request),  # last: it may have to wait
         }
         for name, make in makers.items():
             if name in send and (made := make()) is not None:

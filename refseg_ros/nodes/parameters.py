@@ -59,7 +59,8 @@ SPECS: dict[str, Spec] = {
     "depth_max_m": Spec(10.0, "Farthest depth taken for a reading, metres.", 0.1, 200.0),
     "publish_points": Spec(True, "Put the points into each object (needs bandwidth)."),
     "publish_overlay": Spec(True, "Draw and publish ~/overlay when somebody listens."),
-    "target_frame": Spec("", "Reserved: results are in the image's frame; anything but empty is refused."),
+    "target_frame": Spec("", "Frame of a copy of the objects, on ~/target/objects; empty: none."),
+    "target_wait_s": Spec(0.2, "How long that copy waits for a transform that is late, seconds.", 0.0, 5.0),
 }
 
 
@@ -96,8 +97,5 @@ def check(current: dict[str, Any], changed: list[Parameter]) -> SetParametersRes
         return SetParametersResult(successful=False, reason=reason)
     if after["depth_min_m"] >= after["depth_max_m"]:
         reason = f"depth_min_m ({after['depth_min_m']:g}) must be below depth_max_m ({after['depth_max_m']:g})"
-        return SetParametersResult(successful=False, reason=reason)
-    if after["target_frame"]:
-        reason = "target_frame is not supported yet: results are in the image's frame; transform them at its stamp"
         return SetParametersResult(successful=False, reason=reason)
     return SetParametersResult(successful=True)

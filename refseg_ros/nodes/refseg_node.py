@@ -37,6 +37,7 @@ from refseg_ros.nodes.frames import FrameSource, stamp_ns
 from refseg_ros.nodes.outputs import Outputs
 from refseg_ros.nodes.requests import BURST, RequestServers
 from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, StampMatcher
+from refseg_ros.nodes.target import Target
 from refseg_ros.nodes.worker import MESSAGES, InferenceWorker, Job
 
 Success, Failure = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -101,6 +102,7 @@ class RefsegNode(LifecycleNode):
         self.worker = InferenceWorker(model, Lifter(self._lifting(), self._rays), self._values["queue_size"])
         self._apply_thresholds()
         self._outputs = Outputs(self, self._mismatch, self._rays)
+        self._outputs.target.choose(self._target())
         self.get_logger().info(f"configured: model {model.name} on {model.device}")
         return Success
 
@@ -252,9 +254,14 @@ class RefsegNode(LifecycleNode):
             self.worker.set_capacity(self._values["queue_size"])
             self.worker.lifter = Lifter(self._lifting(), self._rays)
             self._apply_thresholds()
+        if self._outputs is not None:
+            self._outputs.target.choose(self._target())
 
     def _lifting(self) -> LiftingConfig:
         return LiftingConfig(min_depth_m=self._values["depth_min_m"], max_depth_m=self._values["depth_max_m"])
+
+    def _target(self) -> Target:
+        return Target(self._values["target_frame"], self._values["target_wait_s"], self._values["publish_points"])
 
     def _apply_thresholds(self) -> None:
         """The model's own thresholds unless parameters say otherwise."""
