@@ -76,11 +76,12 @@ class Tf2Transforms:
     def __init__(self, node: Node) -> None:
         tf2 = importlib.import_module("tf2_ros")
         self._failure = tf2.TransformException
-        self._buffer = tf2.Buffer(cache_time=Duration(seconds=KEPT_S), node=node)
+        self._buffer = tf2.Buffer(cache_time=Duration(seconds=KEPT_S))
         self._listener = tf2.TransformListener(self._buffer, node, spin_thread=False)
 
     def lookup(self, target: str, source: str, stamp_ns: int, wait_s: float) -> RigidTransform:
         end = time.monotonic() + wait_s
+        target, source = target.lstrip("/"), source.lstrip("/")  # tf2 refuses names with a slash before them
         while True:
             try:
                 found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns)).transform
