@@ -107,8 +107,8 @@ class Robot:
             if message is not None:
                 publisher.publish(message)
 
-    def start(self, *parameters, seconds="0"):
-        arguments = [x for p in parameters for x in ("-p", p)]
+    def start(self, *parameters, remaps=(), seconds="0"):
+        arguments = [x for p in parameters for x in ("-p", p)] + [x for r in remaps for x in ("-r", r)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "helpers.run_fake_node", *(["--ros-args", *arguments] if arguments else [])],
             cwd=Path(__file__).parents[1],
