@@ -216,6 +216,7 @@ class Says:
         (("[BLANK_AUDIO]", 0.9, 1.0, 1.0), "", "no words were recognised"),
         (("...", 0.9, 1.0, 1.0), "...", "no words were recognised"),
         (("the the the the the the", 0.9, 1.0, 3.1), "the the the the the the", "repeats itself"),
+        (("Thank you.", 0.9, 1.0, 1.0), "Thank you.", "names nothing to look for"),
         (("(coughs)  the  red\nmug ", 0.9, 1.0, 1.0), "the red mug", ""),
         (("the red mug", 0.5, 1.0, 1.0), "the red mug", ""),
         (("the red mug", 0.499, 1.0, 1.0), "the red mug", "below min_confidence"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from refseg_ros.core.instruction import parse
+from refseg_ros.core.outcome import RequestError
 from refseg_ros.speech.audio import RATE, Samples, at_16k
 from refseg_ros.speech.endpoint import Utterance
 from refseg_ros.speech.recognizer import Recognizer, Transcript
@@ -65,4 +67,8 @@ def _doubt(text: str, found: Transcript, trust: Trust) -> str:
         return "the recogniser repeats itself, which it does on noise; say it again"
     if found.confidence < trust.min_confidence:
         return f"the confidence {found.confidence:.2f} is below min_confidence {trust.min_confidence:g}; say it again"
+    try:
+        parse(text)
+    except RequestError as error:  # "Thank you." is no instruction, and what Whisper likes to hear in a murmur
+        return error.message
     return ""
