@@ -78,7 +78,7 @@ def test_a_mask_that_bleeds_onto_the_wall_keeps_the_object():
     ("given_frame", "reason"),
     [
         (frame(), "no depth image"),
-        (Frame(frame().rgb, depth_problem="the depth topic is silent"), "no depth image: the depth topic is silent"),
+        (Frame(frame().rgb, depth_problem="the depth topic is silent"), "the depth topic is silent"),
         (Frame(frame().rgb, np.ones((24, 32), np.float32)), "32 x 24"),
         (frame(depth=1.0, k=False), "no camera intrinsics"),
         (Frame(frame().rgb, frame(depth=1.0).depth, CAMERA), "camera info is for 320 x 240"),

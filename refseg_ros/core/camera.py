@@ -42,7 +42,8 @@ def pixel_rays(camera: Intrinsics, x: int, y: int, width: int, height: int) -> n
     grid = np.empty((height, width, 2), np.float64)
     grid[..., 0], grid[..., 1] = u[None, :], v[:, None]
     if not camera.distorted:
-        return grid.astype(np.float32)
+        with np.errstate(over="ignore"):  # a K that cannot be gives infinite rays, and those no point
+            return grid.astype(np.float32)
     rays = np.empty((height, width, 2), np.float32)
     rows = max(1, _BLOCK // max(1, width))
     for top in range(0, height, rows):  # in pieces that stay in the cache, and each only until it has settled

@@ -36,7 +36,7 @@ def read_frame(image: Path, depth: Path | None = None, camera: Path | Mapping[st
             f"The camera file is for {intrinsics.width} x {intrinsics.height} and the image is {width} x {height}; "
             "give the camera of this image.",
         )
-    return Frame(rgb, depth_m, intrinsics, depth_problem="" if depth_m is not None else "no depth was given")
+    return Frame(rgb, depth_m, intrinsics, depth_problem="" if depth_m is not None else "no depth image was given")
 
 
 def read_rgb(path: Path) -> npt.NDArray[np.uint8]:

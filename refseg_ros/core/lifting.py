@@ -126,15 +126,14 @@ class Lifter:
 
 def depth_problem(frame: Frame) -> str:
     """Why a frame cannot be lifted, in words; "" when it can."""
-    because = f": {frame.depth_problem}" if frame.depth_problem else ""
     width, height = frame.size
     if frame.depth is None:
-        return f"no depth image{because or ': none came with the colour image'}"
+        return frame.depth_problem or "no depth image came with the colour image"
     if frame.depth.shape != (height, width):
         h, w = frame.depth.shape
         return f"the depth image is {w} x {h} and the colour image {width} x {height}; align depth to colour"
     if frame.intrinsics is None:
-        return f"no camera intrinsics{because or ': none came with the image'}"
+        return frame.depth_problem or "no camera intrinsics came with the image"
     if (frame.intrinsics.width, frame.intrinsics.height) != (width, height):
         k = frame.intrinsics
         return f"the camera info is for {k.width} x {k.height} and the image is {width} x {height}"
