@@ -30,3 +30,14 @@ def quick(robot):
         robot.ready()
     robot.reset()
     return robot
+
+
+@pytest.fixture
+def slow(robot):
+    """The node, with a model that takes a second."""
+    robot.stop()
+    robot.start(seconds="1")
+    robot.ready()
+    yield robot
+    assert robot.process.poll() is None
+    robot.stop()

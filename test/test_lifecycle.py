@@ -76,17 +76,6 @@ def codes(robot, futures):
     return [getattr(r, "result", r).error_code for r in results]
 
 
-@pytest.fixture
-def slow(robot):
-    """The node, with a model that takes a second."""
-    robot.stop()
-    robot.start(seconds="1")
-    robot.ready()
-    yield robot
-    assert robot.process.poll() is None
-    robot.stop()
-
-
 def test_down_to_unconfigured_with_requests_in_flight_answers_them_all(slow):
     """Both transitions are on their way before the first ends; the model is working all the while."""
     futures = in_flight(slow)

@@ -138,6 +138,49 @@ def test_camera_info_that_lags_costs_no_object(quick):
     assert all(a.valid for a in answers), {a.reason for a in answers}
 
 
+def test_a_camera_that_stops_is_said_and_its_return_noticed(quick):
+    assert quick.ask("the red thing").outcome == FOUND
+    quick.spoil = lambda color, depth, info: (None, None, None)
+    assert quick.until(lambda: quick.ask("the red thing").error_code == "STALE_FRAME")
+    assert "camera" in quick.ask("the red thing").error_message
+    seen = quick.seen["/diagnostics"]
+    seen.clear()
+    assert quick.until(lambda: seen and "the last colour image came" in seen[-1].status[0].message, 10)
+    quick.reset()
+    assert quick.until(lambda: quick.ask("the red thing").outcome == FOUND)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"accept_threshold": 0.5, "reject_threshold": 0.9}, "must not exceed accept_threshold"),
+        ({"depth_max_m": 2.0, "depth_min_m": 3.0}, "must be below depth_max_m"),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(quick, values, said):
+    before = {"accept_threshold": -1.0, "depth_max_m": 10.0}
+    (first, one), (second, other) = values.items()
+    assert put(quick, first, one).successful
+    refused = put(quick, second, other)
+    assert not refused.successful and said in refused.reason
+    assert put(quick, first, before[first]).successful
+
+
+def test_continuous_mode_never_fills_the_queue_of_a_slow_model(slow):
+    request = SetInstruction.Request(instruction="the red thing", continuous=True, period_s=0.05)
+    assert slow.call(slow.mode, request).success
+    seen = slow.seen["/diagnostics"]
+
+    def skipped():
+        return bool(seen) and any(v.key == "continuous_skipped" for v in seen[-1].status[0].values)
+
+    assert slow.until(skipped)
+    values = {v.key: v.value for v in seen[-1].status[0].values}
+    assert int(values["continuous_skipped"]) > 3 and int(values["queue"]) <= 1
+    assert slow.call(slow.mode, SetInstruction.Request()).success
+    assert slow.ask("the red thing").outcome == FOUND
+
+
 def test_a_node_that_could_not_be_configured_says_why_to_who_asks(robot):
     robot.stop()
     robot.start("color_transport:=theora")

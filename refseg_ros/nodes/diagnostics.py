@@ -13,6 +13,7 @@ from refseg_ros.nodes.sync import StampMatcher
 from refseg_ros.nodes.worker import InferenceWorker
 
 STALLED_S = 30.0
+SILENT_S = 3.0
 
 
 @dataclass
@@ -40,7 +41,7 @@ def status(
     name: str, state: str, health: Health, matcher: StampMatcher, worker: InferenceWorker | None
 ) -> DiagnosticStatus:
     """One status with everything a person asks first: level, then values."""
-    level, message = DiagnosticStatus.OK, state
+    problems: list[tuple[bytes, str]] = []
     values: dict[str, str] = {"state": state}
     if worker is not None:
         values |= {"model": worker.model.name, "device": worker.model.device, "queue": str(worker.waiting())}
@@ -49,18 +50,26 @@ def status(
             values |= {"latency_p50_ms": f"{p50:.1f}", "latency_p95_ms": f"{p95:.1f}"}
         busy = worker.busy_since
         if busy is not None and time.monotonic() - busy > STALLED_S:
-            level, message = DiagnosticStatus.ERROR, f"a request has been running for {time.monotonic() - busy:.0f} s"
+            seconds = time.monotonic() - busy
+            problems.append((DiagnosticStatus.ERROR, f"a request has been running for {seconds:.0f} s"))
     values |= {k: f"{v:.1f}" for k, v in health.rates(matcher.counts).items()}
     values |= {k: str(v) for k, v in sorted(matcher.counts.items())}
     values |= {f"outcome_{k}": str(v) for k, v in sorted(health.outcomes.items())}
     for topic, count in sorted(health.qos_mismatches.items()):
-        level = max(level, DiagnosticStatus.WARN)
-        message = f"{topic}: a publisher or subscriber has an incompatible QoS"
+        problems.append((DiagnosticStatus.WARN, f"{topic}: a publisher or subscriber has an incompatible QoS"))
         values[f"qos_mismatch {topic}"] = str(count)
-    if state == "active" and not matcher.counts["color_received"]:
-        level, message = max(level, DiagnosticStatus.WARN), "no colour image has arrived; check the topic and its QoS"
+    newest = matcher.newest()
+    if newest is not None:
+        age = time.monotonic() - newest.received_s
+        values["image_age_s"] = f"{age:.1f}"
+        if age > SILENT_S:
+            problems.append((DiagnosticStatus.WARN, f"the last colour image came {age:.0f} s ago; check the camera"))
+    elif state == "active":
+        problems.append((DiagnosticStatus.WARN, "no colour image has arrived; check the topic and its QoS"))
     values["last_error"] = health.last_error
     pairs = [KeyValue(key=k, value=v) for k, v in values.items()]
+    level = max((level for level, _ in problems), default=DiagnosticStatus.OK)
+    message = "; ".join(text for _, text in problems) or state
     return DiagnosticStatus(level=level, name=name, message=message, hardware_id="refseg", values=pairs)
 
 
