@@ -6,12 +6,13 @@ import os
 
 from refseg_ros.nodes.share import share_folder
 
-# Fast DDS 3 (Kilted, Lyrical) reads the first, Fast DDS 2 (Jazzy) the second.
-VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+# Fast DDS 3 (Kilted, Lyrical) reads the first and warns of the second, which is all that Fast DDS 2 (Jazzy) reads.
+VARIABLE, OLD_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"
 
 
 def use_large_message_profile() -> None:
     """Choose the package's profile unless the user has chosen one. Must run before rclpy.init()."""
     path = share_folder() / "config" / "fastdds.xml"
-    if not any(name in os.environ for name in VARIABLES) and path.is_file():
-        os.environ.update(dict.fromkeys(VARIABLES, str(path)))
+    if VARIABLE in os.environ or OLD_VARIABLE in os.environ or not path.is_file():
+        return
+    os.environ[OLD_VARIABLE if os.environ.get("ROS_DISTRO") == "jazzy" else VARIABLE] = str(path)
