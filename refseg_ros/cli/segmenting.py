@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -100,16 +100,21 @@ class Runner:
     def _answer(
         self, image: Path, instruction: str, depth: Path | None, camera: Any
     ) -> tuple[Segmentation, Frame | None]:
+        return self.answer(lambda: self._frame(image, depth, camera), instruction)
+
+    def answer(self, read: Callable[[], Frame], instruction: str) -> tuple[Segmentation, Frame | None]:
+        """The answer about the frame that read() gives, and the frame; a read() that raises is an ERROR outcome."""
         begin, frame = time.monotonic(), None
         try:
-            frame = self._frame(image, depth, camera)
+            frame = read()
             if self._model is None:
                 raise self._failure or RuntimeError("no model")
         except Exception as error:  # noqa: BLE001  (the boundary: report_exception names it)
             size = frame.size if frame is not None else (0, 0)
             timings = {"total": (time.monotonic() - begin) * 1e3}
             return error_segmentation(instruction, size, self.name, error, timings), frame
-        return run(self._model, frame, instruction, lifter=self._lifter if depth is not None else None), frame
+        lifter = self._lifter if frame.depth is not None else None
+        return run(self._model, frame, instruction, lifter=lifter), frame
 
     def _frame(self, image: Path, depth: Path | None, camera: Any) -> Frame:
         """The frame of these files; the last one read is kept, so that one image is read and encoded once."""
