@@ -11,7 +11,9 @@ import pytest
 from core_fakes import FakeModel, candidate
 
 from refseg_ros import models
+from refseg_ros.cli import segmenting
 from refseg_ros.cli.main import run
+from refseg_ros.cli.segment import EXPORT_NAMES
 from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.core.protocol import PhraseDecoding
 
@@ -68,6 +70,29 @@ def test_with_depth_and_then_without_leaves_no_stale_file(scene, fake):
     assert sorted(p.name for p in (scene / "out").iterdir()) == ["notes.txt", "overlay.png", "result.json"]
 
 
+def test_a_planners_input_is_written_beside_the_result_and_not_left_behind(scene, fake):
+    in_3d = ("--depth", str(scene / "depth.png"), "--camera", str(scene / "camera.json"))
+    exports = [x for name in EXPORT_NAMES for x in ("--export", name)]
+    assert segment(scene, *in_3d, *exports) == 0
+    made = {"contact_graspnet.npz", "graspgen_1.json", "anygrasp.npz"}
+    assert made < {p.name for p in (scene / "out").iterdir()}
+    assert segment(scene, *in_3d) == 0
+    assert not made & {p.name for p in (scene / "out").iterdir()}
+
+
+def test_what_a_planner_cannot_use_is_said(scene, fake, capsys, monkeypatch):
+    """The result is there, the export is not, and the exit code and a sentence say so."""
+
+    def refuse(frame, segmentation, folder):
+        raise ValueError("rectify the images")
+
+    monkeypatch.setattr(segmenting, "EXPORTS", {"anygrasp": refuse})
+    in_3d = ("--depth", str(scene / "depth.png"), "--camera", str(scene / "camera.json"))
+    assert segment(scene, *in_3d, "--export", "anygrasp") == 2
+    assert "anygrasp could not be written: rectify the images." in capsys.readouterr().err
+    assert result(scene)["outcome"] == "FOUND"
+
+
 @pytest.mark.parametrize(
     ("more", "code"),
     [
@@ -104,6 +129,9 @@ def test_errors_are_written_and_exit_with_two(scene, fake, capsys, more, code):
         ["segment", "--out", "OUT", "--image", "x.png", "--instruction", "mug", "--model", "nothing"],
         ["segment", "--out", "OUT", "--image", "x.png", "--instruction", "mug", "--device", "toaster"],
         ["segment", "--out", "OUT", "--image", "x.png", "--instruction", "mug", "--depth", "d.png"],
+        ["segment", "--out", "OUT", "--image", "x.png", "--instruction", "mug", "--export", "anygrasp"],
+        ["segment", "--out", "OUT", "--image", "x.png", "--instruction", "mug", "--depth", "d", "--camera", "c",
+         "--export", "nothing"],
         ["segment", "--out", "OUT", "--image", "x.png", "--frames", "f.jsonl"],
         ["segment", "--out", "OUT", "--frames", "no-such-file.jsonl"],
         ["segment", "--out", "OUT", "--frames", "f.jsonl", "--instruction", "mug"],

@@ -55,6 +55,18 @@ def test_topic_requests_are_answered_on_the_result_topic(quick):
     assert [r.outcome for r in answers()] == [ABSENT]
 
 
+def indices_are_kept(objects, scene):
+    """Every labelled point is the very point of the organised scene cloud that its index says, colour and all."""
+    names = ["x", "y", "z", "rgb", "instance", "index"]
+    assert [f.name for f in objects.fields] == names and [f.name for f in scene.fields] == names[:4]
+    kind = np.dtype([(n, "<f4") for n in names[:3]] + [(n, "<u4") for n in names[3:]])
+    points, whole = np.frombuffer(objects.data, kind), np.frombuffer(scene.data, np.dtype(kind.descr[:4]))
+    assert set(points["instance"]) == {1} and len(points) > 500
+    same = whole[points["index"]]
+    np.testing.assert_array_equal(points["rgb"], same["rgb"])
+    return all(np.allclose(points[axis], same[axis], atol=1e-6) for axis in "xyz")
+
+
 def test_everything_is_published_on_one_stamp(quick):
     topics = [t for t in quick.seen if t.startswith("refseg/")]
     quick.spin(0.5)  # answers to the requests of other tests may still be on their way
@@ -74,9 +86,11 @@ def test_everything_is_published_on_one_stamp(quick):
     assert (scene.width, scene.height) == (160, 120)
     picture = cv2.imdecode(np.frombuffer(quick.seen["refseg/overlay/compressed"][0].data, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[1] == 160
-    clear, box, name = quick.seen["refseg/markers"][0].markers
+    clear, box, name, centroid, *verdicts = quick.seen["refseg/markers"][0].markers
     assert clear.action == clear.DELETEALL and box.scale.z > 0 and "the red thing (FOUND)" in name.text
-    assert abs(box.pose.position.z - 0.6) < 0.05
+    assert abs(box.pose.position.z - 0.6) < 0.05 and abs(centroid.pose.position.z - 0.6) < 0.01
+    assert [v.text.rsplit(" ", 1)[0] for v in verdicts] == ["the red thing: FOUND", "the blue thing: ABSENT"]
+    assert indices_are_kept(quick.seen["refseg/object_points"][0], scene)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import typer
 from refseg_ros.cli.exits import ERROR, OK, say, wrong
 
 DEFAULT_MODEL = "compact"
+EXPORT_NAMES = ("contact-graspnet", "graspgen", "anygrasp")  # adapters.EXPORTS, without waiting for numpy
 
 
 def command(
@@ -28,6 +29,9 @@ def command(
     model: Annotated[str, typer.Option(help="A name from `refseg models`.")] = DEFAULT_MODEL,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
     weights: Annotated[Path | None, typer.Option(help="Weights instead of the installed ones.")] = None,
+    export: Annotated[
+        list[str] | None, typer.Option(help="A grasp planner's input as well: contact-graspnet, graspgen, anygrasp.")
+    ] = None,
 ) -> None:
     """Segment what an instruction names: result.json, overlay.png, masks, and objects where there is depth."""
     if (image is None) == (frames is None):
@@ -38,6 +42,10 @@ def command(
         raise wrong("--instruction, --depth and --camera do not go with --frames; put them on its lines.")
     if (depth is None) != (camera is None):
         raise wrong("--depth and --camera go together.")
+    if export and depth is None:
+        raise wrong("--export needs --depth and --camera: a grasp planner works in 3-D.")
+    if unknown := sorted(set(export or ()) - set(EXPORT_NAMES)):
+        raise wrong(f"--export must be one of {', '.join(EXPORT_NAMES)}, not {unknown[0]}.")
     if device not in ("cpu", "cuda", "auto") and not device.startswith("cuda:"):
         raise wrong(f"--device must be cpu, cuda or auto, not {device}.")
     try:
@@ -55,7 +63,7 @@ def command(
     with runner:
         if lines is None:
             assert image is not None and instruction is not None
-            failed = runner.one(image, instruction, depth, camera, out)
+            failed = runner.one(image, instruction, depth, camera, out, export or ())
         else:
             assert frames is not None
             failed = runner.many([_line(text) for text in lines if text.strip()], frames.parent, out)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from refseg_ros.adapters import EXPORTS
 from refseg_ros.core.encode_once import EncodeOnce
 from refseg_ros.core.files import read_frame
 from refseg_ros.core.lifting import Lifter
@@ -19,7 +20,9 @@ from refseg_ros.core.pipeline import error_segmentation, run
 from refseg_ros.core.report import to_dict, write_bytes, write_files, write_json, write_png
 from refseg_ros.core.types import Frame, Segmentation
 
-_OURS = re.compile(r"(mask_\d+\.png|object_\d+\.ply|overlay\.png|result\.json)")
+_OURS = re.compile(
+    r"(mask_\d+\.png|object_\d+\.ply|overlay\.png|result\.json|(contact_graspnet|anygrasp)\.npz|graspgen_\d+\.json)"
+)
 
 
 class UnknownModel(Exception):
@@ -58,8 +61,12 @@ class Runner:
         if self._model is not None:
             self._model.close()
 
-    def one(self, image: Path, instruction: str, depth: Path | None, camera: Path | None, out: Path) -> str:
-        """One frame to OUT/result.json and the files beside it; returns the error's message or ""."""
+    def one(
+        self, image: Path, instruction: str, depth: Path | None, camera: Path | None, out: Path,
+        exports: Sequence[str] = (),
+    ) -> str:
+        """One frame to OUT/result.json and the files beside it; exports: names of adapters.EXPORTS, written unless the
+        outcome is ERROR. Returns what failed, in a sentence, or ""."""
         for old in out.iterdir():
             if _OURS.fullmatch(old.name) and old.is_file():
                 old.unlink()
@@ -68,7 +75,14 @@ class Runner:
         if frame is not None:
             write_png(out / "overlay.png", draw_overlay(frame.rgb, segmentation))
         write_json(out / "result.json", to_dict(segmentation))
-        return _failed(segmentation)
+        if frame is None or segmentation.error is not None:
+            return _failed(segmentation)
+        try:
+            for name in exports:
+                EXPORTS[name](frame, segmentation, out)
+        except ValueError as error:
+            return f"{name} could not be written: {error}."
+        return ""
 
     def many(self, lines: Sequence[dict[str, Any] | str], base: Path, out: Path) -> str:
         """Many frames to OUT/results.jsonl; returns a sentence on how many ended in ERROR, or ""."""

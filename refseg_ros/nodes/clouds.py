@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from sensor_msgs.msg import PointCloud2, PointField
 
-from refseg_ros.core.camera import RayGrid
-from refseg_ros.core.types import Frame
+from refseg_ros.core.camera import RayGrid, project
+from refseg_ros.core.types import Frame, Intrinsics
 from refseg_ros.nodes import distribution
 from refseg_ros.nodes.images import byte_array
 
 XYZ_RGB = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("rgb", "<u4")])
 XYZ_RGB_INSTANCE = np.dtype([*XYZ_RGB.descr, ("instance", "<u4")])
+XYZ_RGB_INSTANCE_INDEX = np.dtype([*XYZ_RGB_INSTANCE.descr, ("index", "<u4")])
 FIELD_TYPES = {"<f4": PointField.FLOAT32, "<u4": PointField.UINT32}
 
 
@@ -46,14 +47,27 @@ def cloud(header: Any, records: npt.NDArray[Any], height: int = 1, dense: bool =
 
 
 def object_records(
-    points: npt.NDArray[np.float32], colors: npt.NDArray[np.uint8], instance: int
+    points: npt.NDArray[np.float32], colors: npt.NDArray[np.uint8], instance: int, kind: Any = XYZ_RGB_INSTANCE
 ) -> npt.NDArray[Any]:
-    """Points of one object with colour and its instance id."""
-    records = np.zeros(len(points), XYZ_RGB_INSTANCE)
+    """Points of one object with colour and its instance id, as records of `kind`."""
+    records = np.zeros(len(points), kind)
     for axis, name in enumerate("xyz"):
         records[name] = points[:, axis]
     records["rgb"] = pack_rgb(colors) if len(colors) == len(points) else 0
     records["instance"] = instance
+    return records
+
+
+def labelled_records(
+    points: npt.NDArray[np.float32], colors: npt.NDArray[np.uint8], instance: int, camera: Intrinsics
+) -> npt.NDArray[Any]:
+    """object_records() with, in index, the point of the organised scene cloud that each one is: row * width + column.
+
+    Each point was lifted from one pixel of this camera, so projecting it gives that pixel.
+    """
+    records = object_records(points, colors, instance, XYZ_RGB_INSTANCE_INDEX)
+    columns, rows = np.rint(project(points, camera)).astype(np.int64).T
+    records["index"] = rows.clip(0, camera.height - 1) * camera.width + columns.clip(0, camera.width - 1)
     return records
 
 

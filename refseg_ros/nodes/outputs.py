@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -19,6 +20,8 @@ from refseg_ros.core.types import Frame, Segmentation
 from refseg_ros.msg import InstanceArray, Object3DArray, RejectionArray, SegmentationResult
 from refseg_ros.nodes import clouds, results
 from refseg_ros.nodes.images import byte_array, fill_image
+from refseg_ros.nodes.markers import markers
+from refseg_ros.nodes.optional_outputs import OptionalOutputs
 from refseg_ros.nodes.target import TargetObjects
 
 TOPICS: dict[str, Any] = {
@@ -50,9 +53,10 @@ class Outputs:
         self._node = node
         self._rays = rays
         self.target = TargetObjects(node)
+        self._optional = OptionalOutputs()
         options = QoSOverridingOptions.with_default_policies()
         self._publishers = {}
-        for name, kind in TOPICS.items():
+        for name, kind in (TOPICS | self._optional.types).items():
             events = PublisherEventCallbacks(incompatible_qos=mismatch(f"~/{name}"))
             self._publishers[name] = node.create_lifecycle_publisher(
                 kind, f"~/{name}", QoSProfile(depth=DEPTHS.get(name, 10)), qos_overriding_options=options,
@@ -82,14 +86,15 @@ class Outputs:
             self._publish_overlay(send, result, frame)
         if result.error is not None:
             return
-        makers = {
+        makers: dict[str, Callable[[], Any]] = {
             "masks": lambda: results.instance_array(message),
             "rejections": lambda: results.rejection_array(message),
             "objects": lambda: results.object_array(message),
             "label_mask": lambda: results.label_mask(result, frame),
             "object_points": lambda: results.object_points(result, frame),
-            "markers": lambda: results.markers(result, frame),
+            "markers": lambda: markers(result, frame),
             "scene_points": lambda: clouds.scene_cloud(results.header_of(frame), frame, self._rays),
+            **{name: partial(self._optional.make, name, result, frame) for name in self._optional.types},
             "target/objects": lambda: self.target.array(result, frame, message.request),  # last: it may have to wait
         }
         for name, make in makers.items():

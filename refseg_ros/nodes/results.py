@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from sensor_msgs.msg import Image, PointCloud2, RegionOfInterest
-from std_msgs.msg import ColorRGBA, Header
-from visualization_msgs.msg import Marker, MarkerArray
+from std_msgs.msg import Header
 
+from refseg_ros.adapters.scene import labels
 from refseg_ros.core import types as core
 from refseg_ros.core.outcome import Verdict
 from refseg_ros.msg import (
@@ -25,8 +22,6 @@ from refseg_ros.msg import (
 )
 from refseg_ros.nodes import clouds
 from refseg_ros.nodes.images import fill_image
-
-PALETTE = ((0.12, 0.47, 0.71), (1.0, 0.5, 0.05), (0.17, 0.63, 0.17), (0.84, 0.15, 0.16), (0.58, 0.4, 0.74))
 
 
 def header_of(frame: core.Frame | None) -> Header:
@@ -111,39 +106,16 @@ def rejection_array(message: SegmentationResult) -> RejectionArray:
 
 def label_mask(result: core.Segmentation, frame: core.Frame) -> Image:
     """Instance id by pixel, 16UC1, 0 = none. Where masks overlap the smaller one is on top."""
-    labels: npt.NDArray[np.uint16] = np.zeros((frame.size[1], frame.size[0]), np.uint16)
-    for instance in sorted(result.instances, key=lambda i: -i.area_px):
-        (x, y), (height, width) = instance.offset, instance.mask.shape
-        labels[y : y + height, x : x + width][instance.mask] = instance.id
-    return fill_image(Image(header=header_of(frame)), labels, "16UC1")
+    return fill_image(Image(header=header_of(frame)), labels(result), "16UC1")
 
 
 def object_points(result: core.Segmentation, frame: core.Frame) -> PointCloud2:
-    """All objects' points in one cloud, with the instance id in a field of its own."""
-    parts = [clouds.object_records(o.points, o.colors, o.instance) for o in result.objects if o.valid]
-    records = np.concatenate(parts) if parts else np.zeros(0, clouds.XYZ_RGB_INSTANCE)
+    """All objects' points in one cloud; fields instance (the id) and index (the same point of ~/scene_points)."""
+    camera = frame.intrinsics
+    parts = [
+        clouds.labelled_records(o.points, o.colors, o.instance, camera)
+        for o in result.objects
+        if o.valid and camera is not None
+    ]
+    records = np.concatenate(parts) if parts else np.zeros(0, clouds.XYZ_RGB_INSTANCE_INDEX)
     return clouds.cloud(header_of(frame), records)
-
-
-def markers(result: core.Segmentation, frame: core.Frame | None) -> MarkerArray:
-    """Boxes and names for RViz and Foxglove; the first marker removes those of the answer before."""
-    header = header_of(frame)
-    array = MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL)])
-    phrase_of = {i.id: i.phrase for i in result.instances}
-    for obj in result.objects:
-        if obj.obb is None:
-            continue
-        r, g, b = PALETTE[obj.instance % len(PALETTE)]
-        phrase = result.phrases[phrase_of[obj.instance]]
-        box: Any = Marker(header=header, ns="boxes", id=obj.instance, type=Marker.CUBE, action=Marker.ADD)
-        box.pose = box_pose(obj.obb)
-        box.scale = Vector3(**dict(zip("xyz", map(float, obj.obb.size_m), strict=True)))
-        box.color = ColorRGBA(r=r, g=g, b=b, a=0.35)
-        text: Any = Marker(header=header, ns="names", id=obj.instance, type=Marker.TEXT_VIEW_FACING, action=Marker.ADD)
-        text.pose.position = Point(x=box.pose.position.x, y=box.pose.position.y - 0.08, z=box.pose.position.z)
-        text.pose.orientation.w = 1.0
-        text.scale.z = 0.03
-        text.color = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
-        text.text = f"{obj.instance}: {phrase.text} ({phrase.verdict.name})"
-        array.markers += [box, text]
-    return array
