@@ -18,7 +18,8 @@ from refseg_ros.sim import assets
 from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import expressions, plural
-from refseg_ros.sim.generate import load_scene, save_scene, write_dataset
+from refseg_ros.sim.generate import load_scene, save_scene, segments, write_dataset
+from refseg_ros.sim.pool import STUFF
 from refseg_ros.sim.sensor import SensorModel
 
 if not assets.sources():
@@ -52,6 +53,19 @@ def test_depth_and_camera_agree_with_the_table(scene):
     heights = (scene.t_world_camera @ points)[2]
     on_table = np.abs(heights - 0.4) < 0.001
     assert on_table.mean() > 0.3
+
+
+def test_table_walls_and_floor_are_where_the_depth_says(scene):
+    assert not np.any((scene.stuff_ids >= 0) & (scene.instance_ids >= 0))
+    v, u = np.mgrid[: scene.depth.shape[0], : scene.depth.shape[1]] + 0.5
+    rays = np.stack([(u - scene.k[0, 2]) / scene.k[0, 0], (v - scene.k[1, 2]) / scene.k[1, 1], np.ones_like(u)], -1)
+    world = (rays * scene.depth[..., None]) @ scene.t_world_camera[:3, :3].T + scene.t_world_camera[:3, 3]
+    known = scene.depth > 0
+    table, wall, floor = (world[(scene.stuff_ids == STUFF.index(name)) & known] for name in ("table", "wall", "floor"))
+    assert len(table) > 1000 and np.all(table[:, 2] < scene.table_height + 0.01)
+    assert np.all(np.abs(table[:, :2]) < 0.61)
+    assert np.all(np.abs(floor[:, 2]) < 0.02)
+    assert np.all(np.abs(np.abs(wall[:, :2]).max(1) - 2.18) < 0.02)
 
 
 def test_objects_are_where_their_pixels_are(scene):
@@ -92,6 +106,7 @@ def test_training_files_keep_everything(scene, tmp_path):
     np.testing.assert_array_equal(back.instance_ids, scene.instance_ids)
     assert np.abs(back.depth - scene.depth).max() <= 0.00051
     assert len(back.objects) == len(scene.objects)
+    np.testing.assert_array_equal(back.stuff_ids, scene.stuff_ids)
 
 
 def test_a_dataset_has_the_common_form(tmp_path):
@@ -106,6 +121,23 @@ def test_a_dataset_has_the_common_form(tmp_path):
         for target in line["targets"]:
             mask = cv2.imread(str(tmp_path / target["mask"]), cv2.IMREAD_UNCHANGED)
             assert set(np.unique(mask)) <= {0, 255} and target["phrase"] < len(line["phrases"])
+    panoptic = [json.loads(line) for line in (tmp_path / "panoptic.jsonl").read_text().splitlines()]
+    assert {line["image"] for line in panoptic} == {line["image"] for line in lines}
+    ids = cv2.imread(str(tmp_path / panoptic[0]["panoptic"]), cv2.IMREAD_UNCHANGED)
+    assert ids.shape == (480, 640) and set(np.unique(ids)) - {0} == {s["id"] for s in panoptic[0]["segments"]}
+
+
+def test_every_pixel_belongs_to_one_segment_at_most(scene):
+    ids, listed = segments(scene)
+    assert set(np.unique(ids)) - {0} == {s["id"] for s in listed}
+    for segment in listed:
+        pixels = ids == segment["id"]
+        if segment["stuff"]:
+            np.testing.assert_array_equal(pixels, scene.stuff_ids == STUFF.index(segment["name"]))
+        else:
+            o = scene.objects[segment["id"] - 1]
+            assert segment["name"] == o.noun
+            np.testing.assert_array_equal(pixels, scene.instance_ids == o.id)
 
 
 def test_only_the_three_splits(tmp_path):

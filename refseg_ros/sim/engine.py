@@ -49,7 +49,8 @@ class SceneObject:
 @dataclass(frozen=True, eq=False)
 class Scene:
     """rgb uint8 (H, W, 3); depth float32 (H, W) metres along the optical axis, 0 = none; instance_ids int16 (H, W),
-    -1 background, else SceneObject.id; k 3 x 3; t_world_camera 4 x 4 (optical frame to world); table_height metres."""
+    -1 background, else SceneObject.id; k 3 x 3; t_world_camera 4 x 4 (optical frame to world); table_height metres.
+    stuff_ids int8 (H, W): index in pool.STUFF, -1 where an object or nothing is seen; None where nobody rendered it."""
 
     seed: int
     rgb: npt.NDArray[np.uint8]
@@ -59,6 +60,7 @@ class Scene:
     t_world_camera: npt.NDArray[np.float64]
     objects: tuple[SceneObject, ...]
     table_height: float = TABLE_HEIGHT
+    stuff_ids: npt.NDArray[np.int8] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,15 @@ class SceneEngine:
         self._furnish(rng)
         k, t_world_camera = self._aim(rng)
         mujoco.mj_forward(pool.model, pool.data)
-        rgb, depth, indices = self._render()
+        rgb, depth, geoms = self._render()
+        indices = pool.object_of_geom[geoms]
         inside = {index: host for index, host in inside.items() if self._still_inside(index, host)}
         objects = self._describe(placed, inside, depth, indices, k, t_world_camera, visibility)
         ids = np.full(len(pool.keys) + 1, -1, np.int16)
         for position, p in enumerate(placed):
             ids[p.index] = position
-        return Scene(seed, rgb, depth, ids[indices], k, t_world_camera, objects)
+        stuff = pool.stuff_of_geom[geoms]
+        return Scene(seed, rgb, depth, ids[indices], k, t_world_camera, objects, stuff_ids=stuff)
 
     def _pose(self, rng: np.random.Generator, key: str) -> npt.NDArray[np.float64]:
         """A quaternion a thing of this kind may lie or stand in."""
@@ -225,7 +229,7 @@ class SceneEngine:
         return k, pose
 
     def _render(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Colour, metric depth, and the pool's object index by pixel (-1 none)."""
+        """Colour, metric depth, and the model's geom by pixel (-1 none)."""
         pool, renderer = self._pool, self._pool.renderer
         renderer.update_scene(pool.data, "camera", pool.options)
         rgb = renderer.render().copy()
@@ -237,7 +241,7 @@ class SceneEngine:
         geom = np.where(segments[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM), segments[..., 0], -1)
         renderer.disable_segmentation_rendering()
         depth[depth > FAR_M] = 0
-        return rgb, depth.astype(np.float32), pool.object_of_geom[geom]
+        return rgb, depth.astype(np.float32), geom
 
     def _describe(
         self, placed: list[_Placed], inside: dict[int, int], depth: npt.NDArray, indices: npt.NDArray,

@@ -17,6 +17,7 @@ from rich.progress import track
 
 from refseg_ros.sim.engine import Scene, SceneEngine
 from refseg_ros.sim.expressions import Expression, expressions
+from refseg_ros.sim.pool import STUFF
 from refseg_ros.sim.sensor import SensorModel
 
 SPLIT_SEEDS = {"train": 0, "val": 1_000_000, "test": 2_000_000}
@@ -27,7 +28,7 @@ MAX_STORED_PER_TYPE = 40
 
 @dataclass(frozen=True, eq=False)
 class StoredScene:
-    """A scene read back: arrays as in Scene, objects and expressions as dicts."""
+    """A scene read back: arrays as in Scene (stuff_ids None in older files), objects and expressions as dicts."""
 
     rgb: npt.NDArray[np.uint8]
     depth: npt.NDArray[np.float32]
@@ -35,6 +36,7 @@ class StoredScene:
     k: npt.NDArray[np.float64]
     objects: list[dict[str, Any]]
     expressions: list[dict[str, Any]]
+    stuff_ids: npt.NDArray[np.int8] | None = None
 
 
 def encode_png(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -56,6 +58,9 @@ def save_scene(path: Path, scene: Scene) -> None:
     said = choose(scene, np.random.default_rng(scene.seed), MAX_STORED_PER_TYPE)
     meta = {"objects": [asdict(o) for o in scene.objects], "expressions": [as_dict(e) for e in said]}
     buffer = io.BytesIO()
+    stuff: dict[str, Any] = {}
+    if scene.stuff_ids is not None:
+        stuff["stuff"] = encode_png((scene.stuff_ids + 1).astype(np.uint8))
     np.savez(
         buffer,
         rgb=encode_png(scene.rgb),
@@ -63,6 +68,7 @@ def save_scene(path: Path, scene: Scene) -> None:
         ids=encode_png((scene.instance_ids + 1).astype(np.uint8)),
         k=scene.k,
         meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
+        **stuff,
     )
     partial = path.with_suffix(".partial")
     partial.write_bytes(buffer.getvalue())
@@ -76,12 +82,14 @@ def load_scene(path: Path) -> StoredScene:
         bgr = cv2.imdecode(data["rgb"], cv2.IMREAD_COLOR)
         depth = cv2.imdecode(data["depth"], cv2.IMREAD_UNCHANGED)
         ids = cv2.imdecode(data["ids"], cv2.IMREAD_UNCHANGED)
+        stuff = cv2.imdecode(data["stuff"], cv2.IMREAD_UNCHANGED) if "stuff" in data else None
         k = data["k"]
     if bgr is None or depth is None or ids is None:
         raise ValueError(f"{path} is damaged: delete it and generate the scenes again")
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     metres = np.asarray(depth, np.float32) / np.float32(1000)
-    return StoredScene(rgb, metres, ids.astype(np.int16) - 1, k, meta["objects"], meta["expressions"])
+    stuff_ids = None if stuff is None else stuff.astype(np.int8) - np.int8(1)
+    return StoredScene(rgb, metres, ids.astype(np.int16) - 1, k, meta["objects"], meta["expressions"], stuff_ids)
 
 
 def _generate_some(job: tuple[Path, list[int], int, int]) -> int:
@@ -136,9 +144,9 @@ def write_dataset(
     Raises ValueError as scene_seeds() does.
     """
     seeds = scene_seeds(count, seed, split)
-    for folder in ("rgb", "depth", "mask"):
+    for folder in ("rgb", "depth", "mask", "panoptic"):
         (out / folder).mkdir(parents=True, exist_ok=True)
-    sensor, lines = SensorModel(), []
+    sensor, lines, panoptic = SensorModel(), [], []
     with SceneEngine(width=size[0], height=size[1]) as engine:
         for number, scene_seed in enumerate(track(seeds, description=f"rendering {count} scenes")):
             scene = engine.scene(scene_seed, count=(4, 12), visibility=True)
@@ -151,10 +159,34 @@ def write_dataset(
                 if o.visible_px:
                     mask = ((scene.instance_ids == o.id) * 255).astype(np.uint8)
                     (out / "mask" / f"{name}_{o.id}.png").write_bytes(encode_png(mask).tobytes())
+            ids, listed = segments(scene)
+            (out / "panoptic" / f"{name}.png").write_bytes(encode_png(ids).tobytes())
+            row = {"image": f"rgb/{name}.png", "panoptic": f"panoptic/{name}.png", "segments": listed}
+            panoptic.append(json.dumps(row))
             for expression in choose(scene, rng):
                 lines.append(json.dumps(_line(name, scene, expression)))
-    (out / "index.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for file, rows in (("index.jsonl", lines), ("panoptic.jsonl", panoptic)):
+        (out / file).write_text("\n".join(rows) + "\n", encoding="utf-8")
     return len(lines)
+
+
+def segments(scene: Scene | StoredScene) -> tuple[npt.NDArray[np.uint16], list[dict[str, Any]]]:
+    """Panoptic truth: ids (H, W), 0 where nothing is, and {"id", "name", "stuff"} of each visible segment.
+
+    An object's id is its number plus 1 and its name the noun; table, wall and floor come after the objects.
+    Raises ValueError for a scene that was stored without them.
+    """
+    if scene.stuff_ids is None:
+        raise ValueError("this scene holds no table, wall and floor: generate the scenes again")
+    nouns = [o["noun"] if isinstance(o, dict) else o.noun for o in scene.objects]
+    stuff = np.where(scene.stuff_ids >= 0, scene.stuff_ids + len(nouns) + 1, 0)
+    ids = np.where(scene.instance_ids >= 0, scene.instance_ids + 1, stuff).astype(np.uint16)
+    listed = [
+        {"id": number, "name": name, "stuff": number > len(nouns)}
+        for number, name in enumerate((*nouns, *STUFF), 1)
+        if np.any(ids == number)
+    ]
+    return ids, listed
 
 
 def _line(name: str, scene: Scene, expression: Expression) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 TABLE_HEIGHT = 0.4
 HIDDEN_GROUP, SHOWN_GROUP = 4, 1
+STUFF = ("table", "wall", "floor")
 WALLS = (((2.2, 0.0, 1.0), 0), ((-2.2, 0.0, 1.0), 0), ((0.0, 2.2, 1.0), 1), ((0.0, -2.2, 1.0), 1))
 
 
@@ -48,8 +49,10 @@ class ObjectPool:
         for index, geoms in enumerate(self.visual):
             self.object_of_geom[geoms] = index
         self.static_groups = np.full(model.ngeom, HIDDEN_GROUP)
+        self.stuff_of_geom = np.full(model.ngeom + 1, -1, np.int8)  # index in STUFF; the last entry as above
         for name in ("floor", "table", *(f"wall{i}" for i in range(len(WALLS)))):
             self.static_groups[model.geom(name).id] = SHOWN_GROUP
+            self.stuff_of_geom[model.geom(name).id] = STUFF.index(name.rstrip("0123456789"))
         self.options = mujoco.MjvOption()
         self.options.geomgroup[:] = 0
         self.options.geomgroup[SHOWN_GROUP] = 1
