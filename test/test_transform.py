@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,9 +17,10 @@ from refseg_ros.core.transform import (
     rigid_transform,
     rotation_matrix,
     transform_object,
+    transform_plane,
     without_transform,
 )
-from refseg_ros.core.types import Object3D, OrientedBox
+from refseg_ros.core.types import Object3D, OrientedBox, Plane
 
 numbers = st.floats(-100, 100, allow_nan=False, width=32)
 triples = st.tuples(numbers, numbers, numbers)
@@ -70,6 +72,27 @@ def test_rotations_are_those_of_scipy(q):
 def test_a_quarter_turn_takes_x_to_y():
     moved = rigid_transform((1, 2, 3), TURN).apply(np.array([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]]))
     np.testing.assert_allclose(moved, [[1, 3, 3], [0, 2, 3], [1, 2, 4]], atol=1e-12)
+
+
+@relaxed
+@given(transforms, triples)
+def test_heights_above_the_plane_do_not_depend_on_the_frame(transform, point):
+    plane = Plane((0.0, -0.6, -0.8), 0.7)
+    point = np.array(point)
+    moved = transform_plane(plane, transform)
+    np.testing.assert_allclose(moved.height(transform.apply(point)), plane.height(point), atol=1e-9)
+
+
+def test_the_covariance_turns_with_the_object():
+    given_cov = replace(thing(), centroid_cov_m2=np.diag([4.0, 1.0, 2.0]))
+    o = transform_object(given_cov, rigid_transform((9, 9, 9), TURN), "map")
+    np.testing.assert_allclose(o.centroid_cov_m2, np.diag([1.0, 4.0, 2.0]), atol=1e-12)
+
+
+@pytest.mark.parametrize(("normal", "offset"), [((0, 0, 0), 0.0), ((0, 0, 2), 0.0), ((0, 0, 1), float("nan"))])
+def test_numbers_that_are_no_plane_are_refused(normal, offset):
+    with pytest.raises(ValueError, match="unit normal"):
+        Plane(normal, offset)
 
 
 @pytest.mark.parametrize(

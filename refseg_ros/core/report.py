@@ -71,6 +71,14 @@ def _object(o: Object3D | None, prefix: str) -> dict[str, Any] | None:
         "points": f"{prefix}object_{o.instance}.ply" if o.valid else None,
         "count": len(o.points),
         "depth_coverage": round(o.depth_coverage, 6),
+        "centroid_cov_m2": None if o.centroid_cov_m2 is None else o.centroid_cov_m2.tolist(),
+        "size_std_m": None if o.size_std_m is None else list(o.size_std_m),
+        "plane": None if o.plane is None else {"normal": list(o.plane.normal), "offset_m": o.plane.offset_m},
+        "bottom_m": o.bottom_m,
+        "top_m": o.top_m,
+        "occluded": o.occluded,
+        "truncated": o.truncated,
+        "layer_depths_m": list(o.layer_depths_m),
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refseg_ros.core.lifting import quaternion
-from refseg_ros.core.types import Object3D, OrientedBox
+from refseg_ros.core.types import Object3D, OrientedBox, Plane
 
 Matrix = npt.NDArray[np.float64]
 TOLERANCE = 1e-4  # how far from orthonormal a rotation may be: what float32 and printed digits leave
@@ -72,7 +72,8 @@ def rigid_transform(translation: npt.ArrayLike, quaternion_xyzw: npt.ArrayLike) 
 
 
 def transform_object(obj: Object3D, transform: RigidTransform, frame_id: str) -> Object3D:
-    """The same object in frame_id: points, centroid and box move and turn, sizes stay. An invalid one stays invalid."""
+    """The same object in frame_id: points, centroid, box, plane and covariance move and turn, sizes and heights stay,
+    and so do layer_depths_m, which the camera measured. An invalid one stays invalid."""
     if obj.centroid_m is None or obj.obb is None:
         return replace(obj, frame_id=frame_id)
     box = OrientedBox(
@@ -80,13 +81,22 @@ def transform_object(obj: Object3D, transform: RigidTransform, frame_id: str) ->
         obj.obb.size_m,
         quaternion(transform.rotation @ rotation_matrix(obj.obb.quaternion_xyzw)),
     )
+    cov = obj.centroid_cov_m2
     return replace(
         obj,
         frame_id=frame_id,
         centroid_m=_triple(transform.apply(np.array(obj.centroid_m))),
         obb=box,
         points=transform.apply(obj.points).astype(np.float32),
+        centroid_cov_m2=None if cov is None else transform.rotation @ cov @ transform.rotation.T,
+        plane=None if obj.plane is None else transform_plane(obj.plane, transform),
     )
+
+
+def transform_plane(plane: Plane, transform: RigidTransform) -> Plane:
+    """The same plane in the target frame."""
+    normal = transform.rotation @ np.array(plane.normal)
+    return Plane(_triple(normal), plane.offset_m - float(normal @ transform.translation))
 
 
 def without_transform(obj: Object3D, reason: str, frame_id: str) -> Object3D:

@@ -184,11 +184,41 @@ class OrientedBox:
     quaternion_xyzw: tuple[float, float, float, float]
 
 
+@dataclass(frozen=True)
+class Plane:
+    """A plane in an object's frame: normal . p + offset_m is the height of p above it, metres.
+
+    normal: unit length; for a supporting plane it points away from what carries the things, up on a level table.
+    Raises ValueError for numbers that are no plane.
+    """
+
+    normal: tuple[float, float, float]
+    offset_m: float
+
+    def __post_init__(self) -> None:
+        if not np.isfinite((*self.normal, self.offset_m)).all() or abs(np.linalg.norm(self.normal) - 1.0) > 1e-4:
+            raise ValueError(f"a plane needs a unit normal and a finite offset, not {self.normal} and {self.offset_m}")
+
+    def height(self, points: FloatArray) -> FloatArray:
+        """Heights (...,) of points (..., 3) above the plane, metres, in the points' own type."""
+        heights: FloatArray = points @ np.asarray(self.normal, points.dtype) + points.dtype.type(self.offset_m)
+        return heights
+
+
 @dataclass(frozen=True, eq=False)
 class Object3D:
     """One instance in 3-D, in the camera's optical frame, metres.
 
     points: float32 (N, 3); colors: uint8 (N, 3); depth_coverage in [0, 1]: share of the mask with depth.
+    centroid_m: the mean of the visible surface; obb.center_m: the middle of the box, which lies deeper than that.
+    centroid_cov_m2: covariance (3, 3) of centroid_m; size_std_m: standard deviations of obb.size_m, both stated so that
+    95 % regions hold the truth 95 times in 100.
+    plane: what the thing stands on, None where none was found; with it the box's third axis is the plane's normal and
+    bottom_m, top_m are the heights of the lowest and highest visible point above it. top_m - bottom_m says nothing of
+    what is hidden below; the box reaches down to the plane where the thing seems to stand on it.
+    occluded: something nearer hides part of it; truncated: the image's border cuts it off. Either way sizes and box
+    hold for the visible part. layer_depths_m: median depth of each separate layer inside the mask, its own first: more
+    than one says that the mask covers more than the thing.
     valid False: reason says why, and there is no centroid, no box and no point.
     """
 
@@ -201,6 +231,14 @@ class Object3D:
     points: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
     colors: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
     depth_coverage: float = 0.0
+    centroid_cov_m2: npt.NDArray[np.float64] | None = None
+    size_std_m: tuple[float, float, float] | None = None
+    plane: Plane | None = None
+    bottom_m: float | None = None
+    top_m: float | None = None
+    occluded: bool = False
+    truncated: bool = False
+    layer_depths_m: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.valid and (self.centroid_m is None or self.obb is None or not len(self.points)):
@@ -209,6 +247,9 @@ class Object3D:
             raise ValueError("an invalid Object3D has a reason and nothing else")
         if self.points.ndim != 2 or self.points.shape[1] != 3 or not np.isfinite(self.points).all():
             raise ValueError("Object3D.points must be finite, (N, 3)")
+        cov = self.centroid_cov_m2
+        if cov is not None and (cov.shape != (3, 3) or not np.isfinite(cov).all() or np.diag(cov).min() < 0):
+            raise ValueError("Object3D.centroid_cov_m2 must be a finite covariance (3, 3)")
 
 
 @dataclass(frozen=True, eq=False)
