@@ -113,7 +113,8 @@ def stretched(original: Size, resized: Size) -> Geometry:
 def normalised(pixels_hwc: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """uint8 (H, W, 3) -> float (3, H, W), (value / 255 - mean) / std."""
     scaled = pixels_hwc.astype(np.float32) / 255
-    return torch.from_numpy(((scaled - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)).transpose(2, 0, 1).copy())
+    shifted = (scaled - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    return torch.from_numpy(shifted.transpose(2, 0, 1).copy())
 
 
 def _taps(cells: int, pixels: int, scale: float, inner: int, padded: int) -> tuple[Tensor, Tensor, Tensor]:
