@@ -14,6 +14,8 @@ import pytest
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("the simulated camera needs mujoco (requirements/sim.txt)", allow_module_level=True)
 
+import mujoco
+
 from refseg_ros.sim import assets
 from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.engine import SceneEngine
@@ -75,6 +77,36 @@ def test_objects_are_where_their_pixels_are(scene):
             assert np.linalg.norm(np.subtract(o.centroid_m, o.position_camera)) < 0.25
         entry = CATALOGUE[o.key]
         assert (o.noun, o.category, o.colours) == (entry.noun, entry.category, entry.colours)
+
+
+def test_the_same_scene_from_another_place(engine):
+    """Looked at from 10 cm to the right, each thing is 10 cm further left, and nothing else has changed."""
+    first = engine.scene(3, count=(8, 10))
+    moved = first.t_world_camera.copy()
+    moved[:3, 3] += 0.1 * moved[:3, 0]
+    second = engine.look(moved)
+    np.testing.assert_allclose(second.t_world_camera, moved)
+    for before, after in zip(first.objects, second.objects, strict=True):
+        assert (after.key, after.position_world) == (before.key, before.position_world)
+        np.testing.assert_allclose(np.subtract(after.position_camera, before.position_camera), (-0.1, 0, 0), atol=1e-6)
+    np.testing.assert_array_equal(engine.look(first.t_world_camera).instance_ids, first.instance_ids)
+
+
+def test_what_a_program_adds_to_the_world_is_there_in_every_scene():
+    def ball(spec):
+        body = spec.worldbody.add_body(name="ball", pos=[0, 0, 0.9], gravcomp=1)
+        body.add_freejoint()
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.1, 0, 0], mass=0.1)
+
+    with SceneEngine(keys=["rs_can", "rs_milk"], width=64, height=48, extend=ball) as engine:
+        assert all(np.any(engine.scene(seed, count=(1, 2)).stuff_ids < 0) for seed in (0, 1))
+        body = engine.pool.model.body("ball")
+        np.testing.assert_allclose(engine.pool.data.xpos[body.id], (0, 0, 0.9), atol=1e-3)  # it weighs what it did
+
+
+def test_looking_before_there_is_a_scene_is_refused():
+    with SceneEngine(keys=["rs_can"], width=64, height=48) as engine, pytest.raises(RuntimeError, match=r"scene\(\)"):
+        engine.look()
 
 
 def test_expressions_are_true(engine):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import mujoco
@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from refseg_ros.sim import assets
 from refseg_ros.sim.catalogue import CATALOGUE
-from refseg_ros.sim.pool import TABLE_HEIGHT, ObjectPool, multiply
+from refseg_ros.sim.pool import TABLE_HEIGHT, Extend, ObjectPool, multiply
 
 HALF_TURN = 2**-0.5
 SETTLE_STEPS = 250
 TABLE_RADIUS = 0.33
 FAR_M = 6.0
 OUTLINE_GRID = 200
+OPENGL = np.diag([1.0, -1.0, -1.0])  # OpenGL camera (y up, z back) to optical (y down, z forward), or back
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
@@ -71,21 +72,42 @@ class _Placed:
     height: float
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What scene() made: for look()."""
+
+    seed: int
+    placed: list[_Placed]
+    inside: dict[int, int]
+    k: npt.NDArray[np.float64]
+    t_world_camera: npt.NDArray[np.float64]
+
+
 class SceneEngine:
     """Repeatable scenes: the same seed, keys and size give the same scene. Use as a context, or call close().
+
+    extend: adds bodies to the world, a gripper for one.
 
     Raises assets.AssetsMissing when no object is installed.
     """
 
-    def __init__(self, keys: Sequence[str] | None = None, width: int = 640, height: int = 480) -> None:
+    def __init__(
+        self, keys: Sequence[str] | None = None, width: int = 640, height: int = 480, extend: Extend | None = None
+    ) -> None:
         folder = assets.prepare()
         self.width, self.height = width, height
-        self._pool = ObjectPool(sorted(assets.sources()) if keys is None else keys, folder, width, height)
+        self._pool = ObjectPool(sorted(assets.sources()) if keys is None else keys, folder, width, height, extend)
+        self._shown: _Shown | None = None
         self._material_colours = self._pool.model.mat_rgba.copy()
         # Registered after mujoco's own hook, so run before it: then there still is a display to free things on.
         pool_of = weakref.ref(self._pool)
         self._at_exit = lambda: pool.close() if (pool := pool_of()) else None
         atexit.register(self._at_exit)
+
+    @property
+    def pool(self) -> ObjectPool:
+        """The physics behind the scenes, for a program that acts in them."""
+        return self._pool
 
     def close(self) -> None:
         """Free the renderer; more than once does no harm. At the program's end it is done in any case."""
@@ -118,15 +140,33 @@ class SceneEngine:
         self._furnish(rng)
         k, t_world_camera = self._aim(rng)
         mujoco.mj_forward(pool.model, pool.data)
+        inside = {index: host for index, host in inside.items() if self._still_inside(index, host)}
+        self._shown = _Shown(seed, placed, inside, k, t_world_camera)
+        return self.look(visibility=visibility)
+
+    def look(self, t_world_camera: npt.NDArray[np.float64] | None = None, visibility: bool = False) -> Scene:
+        """The scene of the last scene(), as its objects lie now, and from another place if one is given.
+
+        Raises RuntimeError before the first scene().
+        """
+        shown, pool = self._shown, self._pool
+        if shown is None:
+            raise RuntimeError("there is no scene to look at yet; call scene() first")
+        if t_world_camera is not None:
+            shown = self._shown = replace(shown, t_world_camera=t_world_camera)
+            quaternion = np.zeros(4)
+            mujoco.mju_mat2Quat(quaternion, (t_world_camera[:3, :3] @ OPENGL).ravel())
+            pool.model.cam_pos[0], pool.model.cam_quat[0] = t_world_camera[:3, 3], quaternion
+        mujoco.mj_forward(pool.model, pool.data)
         rgb, depth, geoms = self._render()
         indices = pool.object_of_geom[geoms]
-        inside = {index: host for index, host in inside.items() if self._still_inside(index, host)}
-        objects = self._describe(placed, inside, depth, indices, k, t_world_camera, visibility)
+        placed, pose = shown.placed, shown.t_world_camera
+        objects = self._describe(placed, shown.inside, depth, indices, shown.k, pose, visibility)
         ids = np.full(len(pool.keys) + 1, -1, np.int16)
         for position, p in enumerate(placed):
             ids[p.index] = position
         stuff = pool.stuff_of_geom[geoms]
-        return Scene(seed, rgb, depth, ids[indices], k, t_world_camera, objects, stuff_ids=stuff)
+        return Scene(shown.seed, rgb, depth, ids[indices], shown.k, pose, objects, stuff_ids=stuff)
 
     def _pose(self, rng: np.random.Generator, key: str) -> npt.NDArray[np.float64]:
         """A quaternion a thing of this kind may lie or stand in."""
@@ -224,7 +264,7 @@ class SceneEngine:
         focal = self.height / 2 / np.tan(np.radians(model.cam_fovy[0]) / 2)
         k = np.array([[focal, 0, self.width / 2], [0, focal, self.height / 2], [0, 0, 1]])
         pose = np.eye(4)
-        pose[:3, :3] = axes @ np.diag([1, -1, -1])  # OpenGL camera (y up, z back) to optical (y down, z forward)
+        pose[:3, :3] = axes @ OPENGL
         pose[:3, 3] = position
         return k, pose
 

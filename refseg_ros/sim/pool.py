@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import numpy.typing as npt
+
+Extend = Callable[[mujoco.MjSpec], None]
 
 TABLE_HEIGHT = 0.4
 HIDDEN_GROUP, SHOWN_GROUP = 4, 1
@@ -19,9 +21,12 @@ class ObjectPool:
     """The room, a table, two lights, a camera and one free body for each key, compiled once (seconds).
 
     Units metres, world z up, table top at TABLE_HEIGHT. Public arrays are indexed by the key's position.
+    extend: adds bodies of its own before the model is compiled.
     """
 
-    def __init__(self, keys: Sequence[str], assets: Path, width: int, height: int) -> None:
+    def __init__(
+        self, keys: Sequence[str], assets: Path, width: int, height: int, extend: Extend | None = None
+    ) -> None:
         self.keys = tuple(keys)
         spec = mujoco.MjSpec()
         spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
@@ -38,6 +43,8 @@ class ObjectPool:
             body = frame.attach_body(child.body("object"), f"{index}-", "")
             body.name = f"object{index}"
             body.add_freejoint(name=f"joint{index}")
+        if extend is not None:
+            extend(spec)
         self.model = model = spec.compile()
         self.data = mujoco.MjData(model)
         self.body = np.array([model.body(f"object{i}").id for i in range(len(self.keys))])
@@ -53,6 +60,11 @@ class ObjectPool:
         for name in ("floor", "table", *(f"wall{i}" for i in range(len(WALLS)))):
             self.static_groups[model.geom(name).id] = SHOWN_GROUP
             self.stuff_of_geom[model.geom(name).id] = STUFF.index(name.rstrip("0123456789"))
+        # What extend() added is always there: visible, solid, and as heavy as it was made.
+        self._added = ~np.isin(model.body_rootid, self.body)
+        self._added[0] = False
+        self._added_gravcomp = model.body_gravcomp.copy()
+        self.static_groups[self._added[model.geom_bodyid]] = SHOWN_GROUP
         self.options = mujoco.MjvOption()
         self.options.geomgroup[:] = 0
         self.options.geomgroup[SHOWN_GROUP] = 1
@@ -122,11 +134,13 @@ class ObjectPool:
         model = self.model
         active = np.zeros(model.nbody, bool)
         active[0] = True
+        active |= self._added
         active[self.body[list(indices)]] = True
         on = active[model.geom_bodyid]
         model.geom_contype[:] = np.where(on, self.contype, 0)
         model.geom_conaffinity[:] = np.where(on, self.conaffinity, 0)
         model.body_gravcomp[:] = np.where(active, 0.0, 1.0)
+        model.body_gravcomp[self._added] = self._added_gravcomp[self._added]
         model.geom_group[:] = self.static_groups
         for index in indices:
             model.geom_group[self.visual[index]] = SHOWN_GROUP
