@@ -14,6 +14,11 @@ from refseg_ros.models.backbones.generation import generate
 LABELS = ("the mug", "the red milk")
 
 
+def spoken(backbone: Backbone, question: str) -> list[int]:
+    """The question in the backbone's template."""
+    return backbone.template.after_ids(backbone.vocabulary, question)
+
+
 def look_at(backbone: Backbone, seeds=(0, 1), size=(64, 48)) -> Prefix:
     """Two random pictures, read."""
     geometry = backbone.geometry(size)
@@ -41,7 +46,7 @@ def _check_shapes(backbone: Backbone, prefix: Prefix) -> None:
 
 
 def _texts(backbone: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = [backbone.template.after_ids(backbone.vocabulary, q) for q in ("the mug", "the red milk on the box", "milk")]
+    rows = [spoken(backbone, q) for q in ("the mug", "the red milk on the box", "milk")]
     most = max(map(len, rows))
     ids = torch.tensor([r + [backbone.vocabulary.eos_id] * (most - len(r)) for r in rows])
     return ids, torch.tensor([[t < len(r) for t in range(most)] for r in rows])
@@ -71,20 +76,20 @@ def _check_answers(backbone: Backbone, prefix: Prefix) -> None:
 
     def ask(which):
         constraints = [Constraint(boxes.grammar(labels, 2), allowed, 200) for _ in which]
-        return generate(backbone, prefix, [0, 1, 1], [questions[i] for i in which], constraints)
+        return generate(backbone, prefix, [0, 1, 1], [spoken(backbone, questions[i]) for i in which], constraints)
 
     answers = ask([0, 1, 2])
     for answer in answers:
         found = boxes.parse(transcript(answer.ids, backbone.vocabulary), labels)
         assert all(answer.own(e.at).shape == (backbone.width,) for e in found)
-        assert len(answer.states) <= len(answer.ids) + 1
+        assert answer.asked < len(answer.states) <= answer.asked + len(answer.ids)
         for at, choice in answer.choices.items():
             assert answer.ids[at] in choice.ids.tolist() and choice.log_probs.argmax() == (
                 choice.ids.tolist().index(answer.ids[at])
             )
     _check_states(backbone, prefix, answers[1], questions[1])
     slots = [Constraint(rejections.grammar(labels), allowed, 100)]
-    (answer,) = generate(backbone, prefix, [1], ["both"], slots)
+    (answer,) = generate(backbone, prefix, [1], [spoken(backbone, "both")], slots)
     parsed = rejections.parse(transcript(answer.ids, backbone.vocabulary), labels)
     for slot in parsed:
         names = backbone.vocabulary.symbols([answer.ids[slot.first]])
@@ -95,17 +100,17 @@ def _check_answers(backbone: Backbone, prefix: Prefix) -> None:
 
 def _check_states(backbone, prefix, answer, question) -> None:
     """The states that decoding kept are those of reading question and answer in one go."""
-    asked = backbone.template.after_ids(backbone.vocabulary, question)
-    read = answer.ids[: len(answer.states) - 1]
+    asked = spoken(backbone, question)
+    read = answer.ids[: len(answer.states) - len(asked)]
     ids = torch.tensor([asked + read])
     states = backbone.extend(backbone.begin(prefix, torch.tensor([1])), ids, torch.ones_like(ids, dtype=torch.bool))
-    assert torch.allclose(states[0, len(asked) - 1 :], answer.states, atol=5e-4)
+    assert torch.allclose(states[0], answer.states, atol=5e-4)
 
 
 def _check_processor(backbone, allowed, labels, prefix, answer, question) -> None:
     """Choosing the likeliest allowed token, one at a time, gives the same answer as decoding with forced runs."""
     processor = ConstraintProcessor(boxes.grammar(labels, 2), allowed, 200, prompt_length=0)
-    asked = backbone.template.after_ids(backbone.vocabulary, question)
+    asked = spoken(backbone, question)
     reading = backbone.begin(prefix, torch.tensor([1]))
     ids: list[int] = []
     step = asked

@@ -26,22 +26,23 @@ class Choice:
 
 @dataclass(eq=False)
 class Generation:
-    """One answer. states (1 + read, c): after the last word of the question, then after each token that was read.
+    """One answer. states (asked + read, c): at each token of the question, then of the answer as far as it was read.
 
     choices: by position in ids, where the model chose among few tokens.
     """
 
     ids: list[int]
     states: Tensor
+    asked: int
     choices: dict[int, Choice] = field(default_factory=dict)
 
     def predicting(self, at: int) -> Tensor:
         """The state (c,) from which token `at` was predicted, as GSVA takes it."""
-        return self.states[at]
+        return self.states[self.asked + at - 1]
 
     def own(self, at: int) -> Tensor:
         """The state (c,) of token `at` itself."""
-        return self.states[at + 1]
+        return self.states[self.asked + at]
 
 
 @torch.no_grad()
@@ -49,13 +50,14 @@ def generate(
     backbone: Backbone,
     prefix: Prefix,
     rows: Sequence[int],
-    questions: Sequence[str],
+    questions: Sequence[Sequence[int]],
     constraints: Sequence[Constraint],
     *,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> list[Generation]:
-    """An answer to each question about its image. rows: which image of the prefix; temperature 0: the likeliest token.
+    """An answer to each question about its image. rows: which image of the prefix; questions: as Template.after_ids()
+    gives them; temperature 0: the likeliest token.
 
     Every answer ends, since each constraint has a budget. States of special tokens are always read, the end token's
     never.
@@ -63,10 +65,9 @@ def generate(
     device = prefix.image_states_bchw.device
     reading = backbone.begin(prefix, torch.tensor(rows, dtype=torch.long, device=device))
     rng = torch.Generator().manual_seed(seed)
-    answers = [Generation([], torch.empty(0)) for _ in questions]
+    answers = [Generation([], torch.empty(0), len(q)) for q in questions]
     states: list[list[Tensor]] = [[] for _ in questions]
-    pending = [backbone.template.after_ids(backbone.vocabulary, q) for q in questions]
-    asked = [len(ids) for ids in pending]
+    pending = [list(q) for q in questions]
     for number, constraint in enumerate(constraints):
         _append(answers[number], pending[number], constraint.forced())
     while any(pending):
@@ -75,8 +76,8 @@ def generate(
             read = len(pending[number])
             if not read:
                 continue
-            states[number].append(out[number, max(asked[number] - 1, 0) : read])
-            asked[number], pending[number] = 0, []
+            states[number].append(out[number, :read])
+            pending[number] = []
             if constraint.finished:
                 continue
             answer = answers[number]

@@ -6,6 +6,7 @@ F.interpolate without align_corners agree with this). Padding lies right and bel
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 Size = tuple[int, int]
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +113,29 @@ def stretched(original: Size, resized: Size) -> Geometry:
     return Geometry(original=original, resized=resized, padded=resized)
 
 
+def stretched_within(original: Size, multiple: int, least: int, most: int) -> Geometry:
+    """The nearest size in multiples of `multiple` whose pixels number `least` to `most`, as Qwen-VL resizes."""
+    width, height = original
+    size = tuple(max(multiple, round(side / multiple) * multiple) for side in original)
+    if size[0] * size[1] > most:
+        shrink = (width * height / most) ** 0.5
+        size = tuple(max(multiple, math.floor(side / shrink / multiple) * multiple) for side in original)
+    elif size[0] * size[1] < least:
+        grow = (least / (width * height)) ** 0.5
+        size = tuple(math.ceil(side * grow / multiple) * multiple for side in original)
+    return stretched(original, (size[0], size[1]))
+
+
 def normalised(pixels_hwc: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """uint8 (H, W, 3) -> float (3, H, W), (value / 255 - mean) / std."""
     scaled = pixels_hwc.astype(np.float32) / 255
     shifted = (scaled - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return torch.from_numpy(shifted.transpose(2, 0, 1).copy())
+
+
+def denormalised(pixels_bchw: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """What normalised() began with, in 0..1."""
+    return pixels_bchw * pixels_bchw.new_tensor(std).view(3, 1, 1) + pixels_bchw.new_tensor(mean).view(3, 1, 1)
 
 
 def _taps(cells: int, pixels: int, scale: float, inner: int, padded: int) -> tuple[Tensor, Tensor, Tensor]:
