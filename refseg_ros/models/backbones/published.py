@@ -66,9 +66,10 @@ def phi_1_5() -> Any:
     """Phi-1.5: 24 x 2048."""
     from transformers import PhiConfig
 
+    turned: dict[str, Any] = {"partial_rotary_factor": 0.5}
     return PhiConfig(
         hidden_size=2048, intermediate_size=8192, num_hidden_layers=24, num_attention_heads=32, vocab_size=51200,
-        partial_rotary_factor=0.5,
+        **turned,
     )  # fmt: skip
 
 
@@ -76,7 +77,7 @@ def swin_b() -> Any:
     """Swin-B at 1024 with windows of 12: res2..5 with 128, 256, 512, 1024 channels."""
     from transformers import SwinConfig
 
+    stages: dict[str, Any] = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
     return SwinConfig(
-        image_size=1024, embed_dim=128, depths=[2, 2, 18, 2], num_heads=[4, 8, 16, 32], window_size=12,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-    )  # fmt: skip
+        image_size=1024, embed_dim=128, depths=[2, 2, 18, 2], num_heads=[4, 8, 16, 32], window_size=12, **stages
+    )
