@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from refseg_ros.core import lexicon as lex
+from refseg_ros.core.noun import noun_of, stands_for
 from refseg_ros.core.outcome import ErrorCode, RequestError
 
 MAX_CHARACTERS = 1000
@@ -163,9 +164,7 @@ def _split(words: list[str]) -> list[_Part]:
         elif n := lex.longest(low, i, lex.EXCEPT):
             joint = "except"
         elif n := lex.longest(low, i, lex.CONJUNCTIONS):
-            pair = (low[i - 1], low[i + 1]) if 0 < i < len(low) - 1 else ()
-            whole = low[i] in ("and", "&") and pair in lex.COMPOUNDS
-            joint, n = ("", 0) if whole else (" ".join(low[i : i + n]), n)
+            joint, n = ("", 0) if _whole(low, i) else (" ".join(low[i : i + n]), n)
         elif low[i] == "not" and 0 < i < len(low) - 1 and low[i - 1] not in lex.COPULAS:
             joint, n = ("except", 1) if low[i + 1] in lex.DETERMINERS else ("", 0)
         if not n:
@@ -178,6 +177,25 @@ def _split(words: list[str]) -> list[_Part]:
             parts[-1].joint = joint
         i += n
     return [p for p in parts if p.words]
+
+
+def _whole(low: list[str], i: int) -> bool:
+    """Whether the word at i is an "and" that joins no two things."""
+    pair = (low[i - 1], low[i + 1]) if 0 < i < len(low) - 1 else ()
+    return low[i] in ("and", "&") and (pair in lex.COMPOUNDS or _two_colours(low, i) or _sets_off(low, i))
+
+
+def _two_colours(low: list[str], i: int) -> bool:
+    """Whether the "and" at i joins two colours of one thing: "left of the red and white mug"."""
+    colours = lex.COLOURS | lex.NOUN_COLOURS
+    after = low[i + 2] if i + 2 < len(low) else ","
+    goes_on = after != "," and not lex.longest(low, i + 2, lex.CONJUNCTIONS) and after not in lex.CONTINUERS
+    return i > 0 and low[i - 1] in colours and i + 1 < len(low) and low[i + 1] in colours and goes_on
+
+
+def _sets_off(low: list[str], i: int) -> bool:
+    """Whether the "and" at i belongs to an opener: "go and get", "be so kind and bring"."""
+    return any(lex.longest(low, i + 1 - n, lex.OPENERS) == n for n in range(2, min(5, i + 1) + 1))
 
 
 def _polarised(parts: list[_Part]) -> list[_Part]:
@@ -242,10 +260,16 @@ def _joined(parts: list[_Part]) -> list[_Part]:
     """Rejoin parts that one phrase was cut into, and lend a shared noun: "the red and the blue mug"."""
     out: list[_Part] = []
     for part in parts:
-        low, last = part.low, out[-1] if out else None
+        last = out[-1] if out else None
+        own = _trim(part.words)
+        if last is not None and stands_for([w.lower() for w in own]):
+            part.words = own[:-1] + noun_of(last.words, singular=own[-1].lower() == "one")
+        low = part.low
         if last is not None and not part.own_verb and (last.negated == part.negated):
             before = last.low
-            between = "between" in before and not {"and", ","} & set(before[before.index("between") :])
+            start = before.index("between") if "between" in before else len(before)
+            joints = [k for k in range(start, len(before)) if before[k] in ("and", ",") and not _whole(before, k)]
+            between = start < len(before) and not joints
             bare = _nounless(before, low)
             free = low[0] not in lex.DETERMINERS
             qualifies = _goes_on(low) or (low[0] == "not" and _goes_on(low[1:]))
@@ -271,6 +295,7 @@ def _places(part: _Part) -> list[list[str]]:
     cuts: list[tuple[int, int]] = []
     for i in range(len(low)):
         n = lex.longest(low, i, lex.SOURCES)
+        n = 0 if low[i] in ("from", "away") and i and low[i - 1] in lex.APART else n
         n = n or (lex.longest(low, i, lex.PLACES) if part.verb in lex.PLACING else 0)
         n = n or (lex.longest(low, i, lex.GOALS) if part.verb in lex.CARRYING and not _beside(low, i) else 0)
         if not n or i + n >= len(low) or (cuts and i < sum(cuts[-1])):
@@ -288,7 +313,7 @@ def _places(part: _Part) -> list[list[str]]:
 
 def _beside(low: list[str], i: int) -> bool:
     """Whether "to" at i belongs to a relation: "next to", "closest to"."""
-    return i > 0 and low[i - 1] in ("next", "close", "closer", "closest", "nearest", "nearer", "adjacent", "something")
+    return i > 0 and low[i - 1] in lex.TOUCHING
 
 
 def _trim(words: list[str]) -> list[str]:
@@ -297,6 +322,8 @@ def _trim(words: list[str]) -> list[str]:
     while words:
         low = [w.lower() for w in words]
         n = next((n for n in range(min(4, len(low)), 0, -1) if tuple(low[-n:]) in lex.CLOSERS), 0)
+        if n and low[-n] == "to" and _beside(low, len(low) - n):
+            n = 0  # "the mug closest to me"
         if not n and low[-1] in lex.PARTICLES | {"and", "or", ","}:
             n = 1
         if not n:

@@ -6,6 +6,7 @@ Multi-word entries are tuples of lower-case words; `longest` finds the longest e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 Entries = frozenset[tuple[str, ...]]
 
@@ -18,9 +19,19 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+@lru_cache(maxsize=64)
+def _longest_by_first(table: Entries) -> dict[str, int]:
+    """First word -> length of the longest entry that begins with it: most words begin none."""
+    out: dict[str, int] = {}
+    for entry in table:
+        out[entry[0]] = max(out.get(entry[0], 0), len(entry))
+    return out
+
+
 def longest(words: Sequence[str], at: int, table: Entries, limit: int = 6) -> int:
     """Length of the longest entry of `table` that stands in `words` at index `at`; 0 when none does."""
-    for n in range(min(limit, len(words) - at), 0, -1):
+    longest_of = _longest_by_first(table).get(words[at], 0) if at < len(words) else 0
+    for n in range(min(limit, longest_of, len(words) - at), 0, -1):
         if tuple(words[at : at + n]) in table:
             return n
     return 0
@@ -89,6 +100,9 @@ SOURCES = _entries("from | out of | off | off of | away from | from inside | fro
 # After a verb of bringing, "to" names where a thing goes.
 CARRYING = _words("bring bringing take carry fetch give deliver get hand pass")
 GOALS = _entries("to | over to | back to")
+# After these, "to" and "from" belong to a relation: "closest to", "farthest from".
+TOUCHING = _words("next close closer closest nearest nearer adjacent something")
+APART = _words("far farther farthest further furthest away distant")
 ABBREVIATIONS = _words("dr mr mrs ms st no vs co inc jr sr")
 # ... unless a side follows, which belongs to the phrase: "second from the left", "on the right".
 SIDES = _words("""
@@ -123,6 +137,11 @@ scissors pliers tongs glasses sunglasses tweezers shears trousers pants jeans sh
 IRREGULAR_PLURALS = _words("""
 people children men women mice dice geese feet teeth fish oxen cacti fungi sheep leaves
 """)
+IRREGULAR_SINGULARS = {
+    "people": "person", "children": "child", "men": "man", "women": "woman", "mice": "mouse", "dice": "die",
+    "knives": "knife", "loaves": "loaf", "leaves": "leaf", "shelves": "shelf", "feet": "foot", "teeth": "tooth",
+    "cookies": "cookie",
+}  # fmt: skip
 SINGULAR_S = _words("""
 gas lens canvas atlas christmas molasses bus plus always this its us his yes is has was chess swiss
 cheerios pringles doritos oreos skittles pocky cheez-its series species news chassis iris asparagus hummus
