@@ -20,9 +20,10 @@ from refseg_ros.sim import assets
 from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import expressions, plural
-from refseg_ros.sim.generate import load_scene, save_scene, segments, write_dataset
+from refseg_ros.sim.generate import segments, write_dataset
 from refseg_ros.sim.pool import STUFF
 from refseg_ros.sim.sensor import SensorModel
+from refseg_ros.sim.stored import load_scene, save_scene
 
 if not assets.sources():
     pytest.skip("no asset wheel is installed (requirements/assets.txt)", allow_module_level=True)
@@ -118,7 +119,7 @@ def test_expressions_are_true(engine):
             ids = e.targets[0]
             if e.type == "absent-name":
                 assert not any(e.text == f"the {o.noun}" for o in scene.objects)
-            if e.type in ("name", "attribute", "superlative", "relation"):
+            if e.type in ("name", "attribute", "superlative", "relation", "size", "between", "ordinal"):
                 assert len(ids) == 1
             if e.type == "ambiguous":
                 assert len(ids) > 1 and e.expect == "AMBIGUOUS"
@@ -128,7 +129,11 @@ def test_expressions_are_true(engine):
 
 
 def test_plural():
-    assert [plural(n) for n in ("red mug", "box", "cookies")] == ["red mugs", "boxes", "cookies"]
+    pairs = {
+        "red mug": "red mugs", "box": "boxes", "cookies": "cookies", "can of soda": "cans of soda", "loaf": "loaves",
+        "plate with red rings": "plates with red rings", "macaroni and cheese": "macaroni and cheese boxes",
+    }  # fmt: skip
+    assert {n: plural(n) for n in pairs} == pairs
 
 
 def test_training_files_keep_everything(scene, tmp_path):

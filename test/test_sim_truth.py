@@ -18,9 +18,10 @@ if importlib.util.find_spec("mujoco") is None:
 
 from refseg_ros.sim import assets
 from refseg_ros.sim.catalogue import CATALOGUE, COLOURS
-from refseg_ros.sim.engine import Scene, SceneEngine, SceneObject
+from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import Expression, expressions
 from refseg_ros.sim.generate import SPLIT_SEEDS, scene_seeds
+from refseg_ros.sim.scene import Scene, SceneObject
 from refseg_ros.sim.sensor import SensorModel
 
 FOCAL, WIDTH, HEIGHT = 400.0, 640, 480
@@ -65,7 +66,7 @@ def said(scene: Scene) -> dict[str, Expression]:
 def test_a_name_that_begins_with_a_colour_is_a_name():
     texts = said(made(("orange_juice", (0, 0, 0), 900)))
     assert texts["the orange juice"].type == "name"
-    assert texts["the white orange juice"].type == "attribute"
+    assert texts["the orange orange juice"].type == "attribute"
     assert said(made(("white_porcelain_mug", (0, 0, 0), 900)))["the gold mug"].type == "attribute"
 
 
@@ -149,8 +150,11 @@ def test_no_two_splits_share_a_seed():
 
 
 def test_colours_of_the_catalogue_are_words():
-    known = {*COLOURS, "gold", "gray", "silver", "beige"}
-    assert all(e.colours and set(e.colours) <= known and e.holds in ("", "in", "on") for e in CATALOGUE.values())
+    known = {*COLOURS, "gold", "silver", "beige"}
+    for key, e in CATALOGUE.items():
+        assert {*e.colours, *e.also, *e.two_tone} <= known and e.holds in ("", "in", "on"), key
+        assert e.colours or e.also, key
+        assert not set(e.colours) & set(e.also) and len(e.two_tone) in (0, 2), key
 
 
 def test_a_sensor_without_faults_changes_nothing_but_rounding():

@@ -22,10 +22,11 @@ from std_msgs.msg import String
 
 from refseg_ros.nodes.dds import use_large_message_profile
 from refseg_ros.nodes.images import fill_image
-from refseg_ros.sim.engine import Scene, SceneEngine
+from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import expressions
-from refseg_ros.sim.generate import as_dict, encode_png
+from refseg_ros.sim.scene import Scene
 from refseg_ros.sim.sensor import SensorModel
+from refseg_ros.sim.stored import as_dict, encode_png
 
 FRAME, WORLD = "camera_color_optical_frame", "world"
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from refseg_ros.sim import assets
 from refseg_ros.sim.catalogue import CATALOGUE
-from refseg_ros.sim.pool import TABLE_HEIGHT, Extend, ObjectPool, multiply
+from refseg_ros.sim.pool import Extend, ObjectPool, multiply
+from refseg_ros.sim.scene import TABLE_HEIGHT, Scene, SceneObject
 
 HALF_TURN = 2**-0.5
 SETTLE_STEPS = 250
@@ -23,45 +24,6 @@ FAR_M = 6.0
 OUTLINE_GRID = 200
 OPENGL = np.diag([1.0, -1.0, -1.0])  # OpenGL camera (y up, z back) to optical (y down, z forward), or back
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-
-
-@dataclass(frozen=True)
-class SceneObject:
-    """One object in view or hidden. position in metres (body origin): world, and camera optical frame.
-
-    centroid_m: mean of its visible surface in the optical frame, None when nothing of it is visible.
-    inside: id of the object it lies in or on. visible_fraction: share of its outline in the picture that is seen, where
-    the scene was asked for it; else 1 for whatever shows at all, 0 for what does not.
-    """
-
-    id: int
-    key: str
-    noun: str
-    category: str
-    colours: tuple[str, ...]
-    position_world: tuple[float, float, float]
-    position_camera: tuple[float, float, float]
-    centroid_m: tuple[float, float, float] | None
-    visible_px: int
-    inside: int | None
-    visible_fraction: float
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """rgb uint8 (H, W, 3); depth float32 (H, W) metres along the optical axis, 0 = none; instance_ids int16 (H, W),
-    -1 background, else SceneObject.id; k 3 x 3; t_world_camera 4 x 4 (optical frame to world); table_height metres.
-    stuff_ids int8 (H, W): index in pool.STUFF, -1 where an object or nothing is seen; None where nobody rendered it."""
-
-    seed: int
-    rgb: npt.NDArray[np.uint8]
-    depth: npt.NDArray[np.float32]
-    instance_ids: npt.NDArray[np.int16]
-    k: npt.NDArray[np.float64]
-    t_world_camera: npt.NDArray[np.float64]
-    objects: tuple[SceneObject, ...]
-    table_height: float = TABLE_HEIGHT
-    stuff_ids: npt.NDArray[np.int8] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,94 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import json
 import multiprocessing
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import random
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
-from refseg_ros.sim.engine import Scene, SceneEngine
+from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import Expression, expressions
 from refseg_ros.sim.pool import STUFF
+from refseg_ros.sim.scene import Scene
 from refseg_ros.sim.sensor import SensorModel
+from refseg_ros.sim.stored import StoredScene, encode_png, save_scene
 
 SPLIT_SEEDS = {"train": 0, "val": 1_000_000, "test": 2_000_000}
 SPLIT_SIZE, SEED_SIZE = 1_000_000, 10_000
 MAX_PER_TYPE = 2
-MAX_STORED_PER_TYPE = 40
-
-
-@dataclass(frozen=True, eq=False)
-class StoredScene:
-    """A scene read back: arrays as in Scene (stuff_ids None in older files), objects and expressions as dicts."""
-
-    rgb: npt.NDArray[np.uint8]
-    depth: npt.NDArray[np.float32]
-    instance_ids: npt.NDArray[np.int16]
-    k: npt.NDArray[np.float64]
-    objects: list[dict[str, Any]]
-    expressions: list[dict[str, Any]]
-    stuff_ids: npt.NDArray[np.int8] | None = None
-
-
-def encode_png(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """A PNG file as bytes; colour images are RGB."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
-    ok, data = cv2.imencode(".png", bgr)
-    if not ok:
-        raise ValueError(f"cannot encode a {image.dtype} {image.shape} image as PNG")
-    return data.ravel()
-
-
-def as_dict(expression: Expression) -> dict[str, Any]:
-    """JSON form: targets as sorted lists."""
-    return asdict(expression) | {"targets": [sorted(t) for t in expression.targets]}
-
-
-def save_scene(path: Path, scene: Scene) -> None:
-    """Write one training file, whole or not at all."""
-    said = choose(scene, np.random.default_rng(scene.seed), MAX_STORED_PER_TYPE)
-    meta = {"objects": [asdict(o) for o in scene.objects], "expressions": [as_dict(e) for e in said]}
-    buffer = io.BytesIO()
-    stuff: dict[str, Any] = {}
-    if scene.stuff_ids is not None:
-        stuff["stuff"] = encode_png((scene.stuff_ids + 1).astype(np.uint8))
-    np.savez(
-        buffer,
-        rgb=encode_png(scene.rgb),
-        depth=encode_png(np.round(scene.depth * 1000).astype(np.uint16)),
-        ids=encode_png((scene.instance_ids + 1).astype(np.uint8)),
-        k=scene.k,
-        meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
-        **stuff,
-    )
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(buffer.getvalue())
-    partial.rename(path)
-
-
-def load_scene(path: Path) -> StoredScene:
-    """Read a file that save_scene() wrote."""
-    with np.load(path) as data:
-        meta = json.loads(data["meta"].tobytes())
-        bgr = cv2.imdecode(data["rgb"], cv2.IMREAD_COLOR)
-        depth = cv2.imdecode(data["depth"], cv2.IMREAD_UNCHANGED)
-        ids = cv2.imdecode(data["ids"], cv2.IMREAD_UNCHANGED)
-        stuff = cv2.imdecode(data["stuff"], cv2.IMREAD_UNCHANGED) if "stuff" in data else None
-        k = data["k"]
-    if bgr is None or depth is None or ids is None:
-        raise ValueError(f"{path} is damaged: delete it and generate the scenes again")
-    rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-    metres = np.asarray(depth, np.float32) / np.float32(1000)
-    stuff_ids = None if stuff is None else stuff.astype(np.int8) - np.int8(1)
-    return StoredScene(rgb, metres, ids.astype(np.int16) - 1, k, meta["objects"], meta["expressions"], stuff_ids)
 
 
 def _generate_some(job: tuple[Path, list[int], int, int]) -> int:
@@ -111,15 +43,6 @@ def generate(
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         done = pool.imap_unordered(_generate_some, jobs)
         return sum(track(done, total=len(jobs), description=f"rendering {len(seeds)} scenes"))
-
-
-def choose(scene: Scene, rng: np.random.Generator, most: int = MAX_PER_TYPE) -> Iterator[Expression]:
-    """At most `most` expressions of each type."""
-    said = expressions(scene)
-    for kind in sorted({e.type for e in said}):
-        of_kind = [e for e in said if e.type == kind]
-        for index in rng.permutation(len(of_kind))[:most]:
-            yield of_kind[index]
 
 
 def scene_seeds(count: int, seed: int, split: str) -> range:
@@ -163,7 +86,7 @@ def write_dataset(
             (out / "panoptic" / f"{name}.png").write_bytes(encode_png(ids).tobytes())
             row = {"image": f"rgb/{name}.png", "panoptic": f"panoptic/{name}.png", "segments": listed}
             panoptic.append(json.dumps(row))
-            for expression in choose(scene, rng):
+            for expression in expressions(scene, random.Random(scene_seed), MAX_PER_TYPE):
                 lines.append(json.dumps(_line(name, scene, expression)))
     for file, rows in (("index.jsonl", lines), ("panoptic.jsonl", panoptic)):
         (out / file).write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -209,7 +132,8 @@ def _line(name: str, scene: Scene, expression: Expression) -> dict[str, Any]:
             for i in sorted(ids)
         ],
     }
-    return line | ({"expect": expression.expect} if expression.expect else {})
+    more = {"expect": expression.expect, "excluded": list(expression.excluded)}
+    return line | {k: v for k, v in more.items() if v}
 
 
 if __name__ == "__main__":

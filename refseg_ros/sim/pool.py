@@ -9,9 +9,9 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-Extend = Callable[[mujoco.MjSpec], None]
+from refseg_ros.sim.scene import TABLE_HEIGHT
 
-TABLE_HEIGHT = 0.4
+Extend = Callable[[mujoco.MjSpec], None]
 HIDDEN_GROUP, SHOWN_GROUP = 4, 1
 STUFF = ("table", "wall", "floor")
 WALLS = (((2.2, 0.0, 1.0), 0), ((-2.2, 0.0, 1.0), 0), ((0.0, 2.2, 1.0), 1), ((0.0, -2.2, 1.0), 1))

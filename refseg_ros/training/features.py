@@ -13,8 +13,8 @@ from rich.progress import track
 from torch import Tensor
 
 from refseg_ros.models.compact.backbone import Backbone, network_input
-from refseg_ros.sim.generate import load_scene
 from refseg_ros.sim.sensor import SensorModel
+from refseg_ros.sim.stored import load_scene
 
 
 @dataclass(eq=False)

@@ -1,0 +1,104 @@
+"""Training files: one rendered scene with its truth in an .npz, written whole or not at all, and read back."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from refseg_ros.sim.expressions import Expression, expressions
+from refseg_ros.sim.scene import Scene
+
+MAX_STORED_PER_TYPE = 40
+
+
+@dataclass(frozen=True, eq=False)
+class StoredScene:
+    """A scene read back: arrays as in Scene, objects and expressions as dicts. t_world_camera and stuff_ids are None in
+    older files."""
+
+    rgb: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    instance_ids: npt.NDArray[np.int16]
+    k: npt.NDArray[np.float64]
+    objects: list[dict[str, Any]]
+    expressions: list[dict[str, Any]]
+    stuff_ids: npt.NDArray[np.int8] | None = None
+    t_world_camera: npt.NDArray[np.float64] | None = None
+    seed: int = 0
+
+
+def encode_png(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """A PNG file as bytes; colour images are RGB."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
+    ok, data = cv2.imencode(".png", bgr)
+    if not ok:
+        raise ValueError(f"cannot encode a {image.dtype} {image.shape} image as PNG")
+    return data.ravel()
+
+
+def as_dict(expression: Expression) -> dict[str, Any]:
+    """JSON form: targets as sorted lists."""
+    return asdict(expression) | {"targets": [sorted(t) for t in expression.targets]}
+
+
+def say(scene: Scene, seed: int) -> list[dict[str, Any]]:
+    """The expressions that a training file holds: varied words, at most MAX_STORED_PER_TYPE of a type.
+
+    Those that exclude something by a phrase of its own are left out: their phrases alone do not mean their targets.
+    """
+    said = expressions(scene, random.Random(seed), MAX_STORED_PER_TYPE)
+    return [as_dict(e) for e in said if not e.excluded]
+
+
+def save_scene(path: Path, scene: Scene) -> None:
+    """Write one training file, whole or not at all."""
+    meta = {
+        "seed": scene.seed,
+        "t_world_camera": scene.t_world_camera.tolist(),
+        "objects": [asdict(o) for o in scene.objects],
+        "expressions": say(scene, scene.seed),
+    }
+    stuff = {} if scene.stuff_ids is None else {"stuff": encode_png((scene.stuff_ids + 1).astype(np.uint8))}
+    write_arrays(
+        path, meta, rgb=encode_png(scene.rgb), depth=encode_png(np.round(scene.depth * 1000).astype(np.uint16)),
+        ids=encode_png((scene.instance_ids + 1).astype(np.uint8)), k=scene.k, **stuff,
+    )  # fmt: skip
+
+
+def write_arrays(path: Path, meta: dict[str, Any], **arrays: npt.NDArray[Any]) -> None:
+    """A training file of encoded pictures and JSON, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8))  # type: ignore[arg-type]
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(buffer.getvalue())
+    partial.rename(path)
+
+
+def load_scene(path: Path) -> StoredScene:
+    """Read a file that save_scene() wrote. Raises ValueError for a damaged one."""
+    with np.load(path) as data:
+        meta = json.loads(data["meta"].tobytes())
+        bgr = cv2.imdecode(data["rgb"], cv2.IMREAD_COLOR)
+        depth = cv2.imdecode(data["depth"], cv2.IMREAD_UNCHANGED)
+        ids = cv2.imdecode(data["ids"], cv2.IMREAD_UNCHANGED)
+        stuff = cv2.imdecode(data["stuff"], cv2.IMREAD_UNCHANGED) if "stuff" in data else None
+        k = data["k"]
+    if bgr is None or depth is None or ids is None:
+        raise ValueError(f"{path} is damaged: delete it and generate the scenes again")
+    rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    metres = np.asarray(depth, np.float32) / np.float32(1000)
+    pose = np.array(meta["t_world_camera"]) if "t_world_camera" in meta else None
+    instance_ids = ids.astype(np.int16) - 1
+    stuff_ids = None if stuff is None else stuff.astype(np.int8) - np.int8(1)
+    said = meta["expressions"]
+    return StoredScene(
+        rgb, metres, instance_ids, k, meta["objects"], said, stuff_ids, pose, int(meta.get("seed", 0))
+    )  # fmt: skip
