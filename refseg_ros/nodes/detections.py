@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from geometry_msgs.msg import Vector3
-
 from refseg_ros.core.outcome import Verdict
 from refseg_ros.core.types import Frame, Instance, Object3D, Segmentation
-from refseg_ros.nodes.results import box_pose, header_of
+from refseg_ros.nodes.results import box_pose, header_of, vector
 
 
 def _found(result: Segmentation) -> list[Instance]:
@@ -52,7 +50,6 @@ def detections_3d(types: Any, result: Segmentation, frame: Frame) -> Any:
         one = types.Detection3D(header=array.header, id=str(instance.id))
         one.results = [_hypothesis(types, result, instance, obj)]
         one.bbox.center = box_pose(obj.obb)
-        x, y, z = obj.obb.size_m
-        one.bbox.size = Vector3(x=float(x), y=float(y), z=float(z))
+        one.bbox.size = vector(obj.obb.size_m)
         array.detections.append(one)
     return array

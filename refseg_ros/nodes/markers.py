@@ -10,7 +10,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from refseg_ros.core import types as core
 from refseg_ros.core.outcome import Verdict
-from refseg_ros.nodes.results import box_pose, header_of
+from refseg_ros.nodes.results import box_pose, header_of, vector
 
 PALETTE = ((0.12, 0.47, 0.71), (1.0, 0.5, 0.05), (0.17, 0.63, 0.17), (0.84, 0.15, 0.16), (0.58, 0.4, 0.74))
 VERDICT_COLOURS = {
@@ -35,7 +35,7 @@ def markers(result: core.Segmentation, frame: core.Frame | None) -> MarkerArray:
         phrase = result.phrases[phrase_of[obj.instance]]
         box = _marker(header, "boxes", obj.instance, Marker.CUBE, PALETTE[obj.instance % len(PALETTE)], 0.35)
         box.pose = box_pose(obj.obb)
-        box.scale = Vector3(**dict(zip("xyz", map(float, obj.obb.size_m), strict=True)))
+        box.scale = vector(obj.obb.size_m)
         at = box.pose.position
         words = f"{obj.instance}: {phrase.text} ({phrase.verdict.name})"
         name = _text(header, "names", obj.instance, (at.x, at.y - 0.08, at.z), words, phrase.verdict)

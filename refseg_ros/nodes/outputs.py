@@ -16,9 +16,17 @@ from visualization_msgs.msg import MarkerArray
 
 from refseg_ros.core.camera import RayGrid
 from refseg_ros.core.overlay import draw_overlay
+from refseg_ros.core.tracks import Tracked
 from refseg_ros.core.types import Frame, Segmentation
-from refseg_ros.msg import InstanceArray, Object3DArray, RejectionArray, SegmentationResult
-from refseg_ros.nodes import clouds, results
+from refseg_ros.msg import (
+    InstanceArray,
+    Object3DArray,
+    RejectionArray,
+    SegmentationResult,
+    TrackArray,
+    TrackEventArray,
+)
+from refseg_ros.nodes import clouds, results, tracks
 from refseg_ros.nodes.images import byte_array, fill_image
 from refseg_ros.nodes.markers import markers
 from refseg_ros.nodes.optional_outputs import OptionalOutputs
@@ -36,10 +44,12 @@ TOPICS: dict[str, Any] = {
     "overlay": Image,
     "overlay/compressed": CompressedImage,
     "markers": MarkerArray,
+    "tracks": TrackArray,
+    "track_events": TrackEventArray,
 }
 
 # Who asks by topic finds the answer here: a burst must not push answers out that are still on their way.
-DEPTHS = {"result": 200}
+DEPTHS = {"result": 200, "track_events": 200}
 
 
 class Outputs:
@@ -74,9 +84,13 @@ class Outputs:
         return bool(self._publishers[name].get_subscription_count())
 
     def publish(
-        self, message: SegmentationResult, result: Segmentation, frame: Frame | None, with_overlay: bool
+        self, message: SegmentationResult, result: Segmentation, frame: Frame | None, with_overlay: bool,
+        tracked: Tracked | None = None,
     ) -> None:
-        """Publish one answer. An ERROR goes out on ~/result, and on the pictures; never as an empty list."""
+        """Publish one answer. An ERROR goes out on ~/result, and on the pictures; never as an empty list.
+
+        tracked: what continuous mode follows.
+        """
         send = {name: publisher.publish for name, publisher in self._publishers.items() if self._wanted(name)}
         if "result" in send:
             send["result"](message)
@@ -97,6 +111,9 @@ class Outputs:
             **{name: partial(self._optional.make, name, result, frame) for name in self._optional.types},
             "target/objects": lambda: self.target.array(result, frame, message.request),  # last: it may have to wait
         }
+        if tracked is not None:
+            makers["tracks"] = lambda: tracks.track_array(tracked, frame, message.request)
+            makers["track_events"] = lambda: tracks.event_array(tracked, frame, message.request)
         for name, make in makers.items():
             if name in send and (made := make()) is not None:
                 send[name](made)

@@ -29,6 +29,8 @@ from refseg_ros.core.lifting import Lifter, LiftingConfig
 from refseg_ros.core.outcome import ErrorCode, RequestError, report_exception
 from refseg_ros.core.pipeline import error_segmentation
 from refseg_ros.core.protocol import SegmentationModel, Thresholds
+from refseg_ros.core.tracking import Tracker
+from refseg_ros.core.tracks import Tracked
 from refseg_ros.core.types import Frame, Segmentation
 from refseg_ros.msg import SegmentationResult
 from refseg_ros.nodes import diagnostics, parameters, results
@@ -38,6 +40,7 @@ from refseg_ros.nodes.outputs import Outputs
 from refseg_ros.nodes.requests import BURST, RequestServers
 from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, StampMatcher
 from refseg_ros.nodes.target import Target
+from refseg_ros.nodes.tracks import follow
 from refseg_ros.nodes.worker import MESSAGES, InferenceWorker, Job
 
 Success, Failure = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -202,15 +205,18 @@ class RefsegNode(LifecycleNode):
     def _submit(
         self, instruction: str, answered: Callable[[SegmentationResult], None], deadline_s: float,
         frame: Callable[[], Frame] | None = None, on_stage: Callable[[str], None] | None = None,
+        tracker: Tracker | None = None,
     ) -> Job:
         """Queue a request; `answered` is called once, on whatever thread has the answer."""
         request = next(self._numbers)
         seconds = deadline_s or self._values["default_deadline_s"] or None  # negative: it has passed already
 
         def on_answer(result: Segmentation, seen: Frame | None) -> None:
+            tracked = self._track(tracker, result, seen)
+            result = result if tracked is None else tracked.segmentation
             message = results.result_message(result, seen, request, self._values["publish_points"])
             answered(message)  # first of all: pictures and clouds take longer to make than an answer can wait
-            self._publish(message, result, seen)
+            self._publish(message, result, seen, tracked)
 
         deadline = None if seconds is None else time.monotonic() + seconds
         job = Job(instruction, frame or (lambda: self._newest_frame(job)), on_answer, deadline, on_stage)
@@ -227,14 +233,27 @@ class RefsegNode(LifecycleNode):
         failed = f" ({self._failure})" if self._failure else ""
         return RequestError(code, MESSAGES[code] + failed)
 
-    def _publish(self, message: SegmentationResult, result: Segmentation, frame: Frame | None) -> None:
+    def _track(self, tracker: Tracker | None, result: Segmentation, frame: Frame | None) -> Tracked | None:
+        """The answer with ids that last, in continuous mode; an ERROR says nothing of what is there."""
+        if tracker is None or frame is None or result.error is not None:
+            return None
+        try:
+            return follow(tracker, result, frame)
+        except Exception as error:  # noqa: BLE001  (the answer is right without lasting ids, and somebody waits for it)
+            self.health.last_error = f"tracking failed: {error}"
+            self.get_logger().error(self.health.last_error)
+            return None
+
+    def _publish(
+        self, message: SegmentationResult, result: Segmentation, frame: Frame | None, tracked: Tracked | None = None
+    ) -> None:
         self.health.outcomes[result.outcome.name] += 1
         if result.error is not None:
             self.health.last_error = f"{result.error.code.value}: {result.error.message}"
         outputs = self._outputs
         if outputs is not None and rclpy.ok():
             try:
-                outputs.publish(message, result, frame, self._values["publish_overlay"])
+                outputs.publish(message, result, frame, self._values["publish_overlay"], tracked)
             except Exception as error:  # noqa: BLE001  (a failed publication must not cost the requester the answer)
                 self.health.last_error = f"publishing failed: {error}"
                 self.get_logger().error(self.health.last_error)

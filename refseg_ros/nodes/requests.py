@@ -18,6 +18,7 @@ from rclpy.task import Future
 
 from refseg_ros.action import Segment
 from refseg_ros.core.outcome import ErrorCode
+from refseg_ros.core.tracking import Tracker, TrackingConfig
 from refseg_ros.core.types import Frame
 from refseg_ros.msg import SegmentationResult
 from refseg_ros.nodes.frames import build_frame, stamp_ns
@@ -33,11 +34,13 @@ Answered = Callable[[SegmentationResult], None]
 
 
 class Submit(Protocol):
-    """Queue a request; `answered` is called exactly once, on whatever thread has the answer."""
+    """Queue a request; `answered` is called exactly once, on whatever thread has the answer. tracker: gives instances
+    the ids that they had in the answers before."""
 
     def __call__(
         self, instruction: str, answered: Answered, deadline_s: float,
         frame: Callable[[], Frame] | None = None, on_stage: Callable[[str], None] | None = None,
+        tracker: Tracker | None = None,
     ) -> Job: ...  # fmt: skip
 
 
@@ -131,7 +134,9 @@ class RequestServers:
         if request.continuous:
             period = float(request.period_s) or self._node.get_parameter("continuous_period_s").value
             period = max(period, SHORTEST_PERIOD_S)
-            self._timer = self._node.create_timer(period, lambda: self._ask_again(request.instruction))
+            memory_s: Any = self._node.get_parameter("track_memory_s").value
+            tracker = Tracker(TrackingConfig(memory_s=memory_s))
+            self._timer = self._node.create_timer(period, lambda: self._ask_again(request.instruction, tracker))
             response.message = f"asked every {period:g} s"
         return response
 
@@ -141,13 +146,13 @@ class RequestServers:
             self._node.destroy_timer(self._timer)
             self._timer = None
 
-    def _ask_again(self, instruction: str) -> None:
+    def _ask_again(self, instruction: str, tracker: Tracker) -> None:
         """Skips a turn while the last one is unanswered: continuous mode never fills the queue."""
         if self._busy:
             self._counts["continuous_skipped"] += 1
             return
         self._busy = True
-        self._submit(instruction, lambda _: setattr(self, "_busy", False), 0.0)
+        self._submit(instruction, lambda _: setattr(self, "_busy", False), 0.0, tracker=tracker)
 
 
 def _forget(_: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from sensor_msgs.msg import Image, PointCloud2, RegionOfInterest
@@ -51,11 +53,26 @@ def object_message(obj: core.Object3D, header: Header, with_points: bool) -> Obj
     if obj.centroid_m is not None and obj.obb is not None:
         message.centroid = Point(**dict(zip("xyz", map(float, obj.centroid_m), strict=True)))
         message.pose = box_pose(obj.obb)
-        message.size = Vector3(**dict(zip("xyz", map(float, obj.obb.size_m), strict=True)))
+        message.size = vector(obj.obb.size_m)
+    message.occluded, message.truncated = obj.occluded, obj.truncated
+    message.layer_depths = [float(z) for z in obj.layer_depths_m]
+    if obj.centroid_cov_m2 is not None:
+        message.centroid_covariance = obj.centroid_cov_m2.ravel().astype(np.float64)
+    if obj.size_std_m is not None:
+        message.size_std = vector(obj.size_std_m)
+    if obj.plane is not None:
+        message.has_plane, message.plane_offset = True, float(obj.plane.offset_m)
+        message.plane_normal = vector(obj.plane.normal)
+        message.bottom, message.top = float(obj.bottom_m or 0.0), float(obj.top_m or 0.0)
     records = clouds.object_records(obj.points, obj.colors, obj.instance) if with_points else None
     empty = np.zeros(0, clouds.XYZ_RGB_INSTANCE)
     message.points = clouds.cloud(header, empty if records is None else records)
     return message
+
+
+def vector(xyz: Sequence[float]) -> Vector3:
+    """Three numbers as a message."""
+    return Vector3(x=float(xyz[0]), y=float(xyz[1]), z=float(xyz[2]))
 
 
 def box_pose(box: core.OrientedBox) -> Pose:

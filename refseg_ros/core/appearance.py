@@ -1,0 +1,42 @@
+"""What a thing looks like: how its lightness and its two colour axes are spread, compared as one moves earth.
+
+Unlike a histogram's cells, this changes little when exposure and white balance do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from refseg_ros.core.types import Instance
+
+SAMPLES = 1500  # pixels at the most, rows and columns being left out as needed
+BINS, LEVELS = 32, 8  # a channel of CIE L*a*b*, and the levels of 256 in each bin
+# Levels of a wholly different look: lightness changes with the light, so it counts less than colour.
+FAR = np.repeat([160.0, 45.0, 45.0], BINS).astype(np.float32)
+_CHANNEL = (np.arange(3, dtype=np.uint8) * BINS)[None]
+
+Look = npt.NDArray[np.float32]
+
+
+def look(rgb: npt.NDArray[np.uint8], instance: Instance) -> Look:
+    """float32 (3 * BINS,): the cumulative distributions of L*, a* and b* under the mask."""
+    (x, y), (h, w) = instance.offset, instance.mask.shape
+    step = max(1, int(np.sqrt(h * w / SAMPLES)))
+    pixels, inside = rgb[y : y + h : step, x : x + w : step], instance.mask[::step, ::step]
+    if not inside.any():  # a mask thinner than the step
+        pixels, inside = rgb[y : y + h, x : x + w], instance.mask
+    lab = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2LAB)[inside]
+    counts = np.bincount((lab // LEVELS + _CHANNEL).ravel(), minlength=3 * BINS).reshape(3, BINS)
+    return np.cumsum(counts / max(1, len(lab)), axis=1).ravel().astype(np.float32)
+
+
+def differences(ours: Sequence[Look], theirs: Sequence[Look]) -> npt.NDArray[np.float64]:
+    """(len(ours), len(theirs)), each 0 for the same look to 1 for a wholly different one."""
+    if not ours or not theirs:
+        return np.zeros((len(ours), len(theirs)))
+    apart = np.abs(np.stack(ours)[:, None] - np.stack(theirs)[None]) * (LEVELS / FAR)
+    return np.minimum(1.0, apart.sum(-1)).astype(np.float64)
