@@ -13,9 +13,9 @@ from refseg_ros.cli.main import run as cli
 from refseg_ros.core.outcome import ErrorCode, RequestError, Verdict
 from refseg_ros.core.protocol import Candidate, PhraseDecoding, Thresholds
 from refseg_ros.core.types import crop_mask
+from refseg_ros.data.dataset import DatasetError, read_dataset
 from refseg_ros.evaluation import GeneralizedReferringMetrics
 from refseg_ros.evaluation.calibration import expected_calibration_error
-from refseg_ros.evaluation.dataset import DatasetError, read_dataset
 from refseg_ros.evaluation.evaluate import evaluate
 from refseg_ros.evaluation.matching import box_iou, instance_f1, mask_iou, match
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from refseg_ros.evaluation.dataset import DatasetError
+from refseg_ros.data.dataset import DatasetError
 from refseg_ros.evaluation.mask_ap import MaskAveragePrecision, NamedMask
 from refseg_ros.evaluation.panoptic import PanopticMap, PanopticQuality
 from refseg_ros.evaluation.word_lists import WordListAnswer, evaluate_word_lists, read_panoptic, vocabulary

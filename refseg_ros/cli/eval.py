@@ -25,7 +25,7 @@ def command(
     from rich.progress import track
 
     from refseg_ros.core.outcome import RequestError
-    from refseg_ros.evaluation.dataset import DatasetError, read_dataset
+    from refseg_ros.data.dataset import DatasetError, read_dataset
     from refseg_ros.evaluation.evaluate import evaluate
     from refseg_ros.evaluation.table import print_report
 

@@ -20,8 +20,8 @@ from refseg_ros.core.outcome import Outcome, RequestError, Verdict, combine
 from refseg_ros.core.pipeline import error_segmentation, run
 from refseg_ros.core.protocol import SegmentationModel
 from refseg_ros.core.types import Frame, Segmentation
+from refseg_ros.data.dataset import Sample
 from refseg_ros.evaluation.calibration import expected_calibration_error
-from refseg_ros.evaluation.dataset import Sample
 from refseg_ros.evaluation.matching import box_iou, box_of, instance_f1, match
 from refseg_ros.evaluation.metrics import GeneralizedReferringMetrics, without_nan
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refseg_ros.core.files import read_rgb
-from refseg_ros.evaluation.dataset import DatasetError
+from refseg_ros.data.dataset import DatasetError
 from refseg_ros.evaluation.evaluate import spread
 from refseg_ros.evaluation.mask_ap import MaskAveragePrecision, NamedMask
 from refseg_ros.evaluation.metrics import without_nan
