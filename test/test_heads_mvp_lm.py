@@ -18,6 +18,7 @@ from refseg_ros.models.heads.mvp_lm import (  # noqa: E402
 )
 from refseg_ros.models.heads.mvp_lm.config import STRIDES  # noqa: E402
 from refseg_ros.models.heads.mvp_lm.denoising import blocked, noisy  # noqa: E402
+from refseg_ros.models.heads.mvp_lm.pixel_decoder import proposals  # noqa: E402
 from refseg_ros.models.heads.mvp_lm.prediction import NEVER  # noqa: E402
 
 SIZE, LANGUAGE = 64, 12
@@ -61,7 +62,7 @@ def test_shapes_with_ragged_word_lists(task, queries):
     assert len(output.layers) == 3 and len(output.denoised) == 2 and output.things == 8
     for layer in output.layers:
         assert layer.boxes_bq4.shape[:2] in ((2, queries), (2, 8))
-        assert layer.mask_logits_bqhw.shape[2:] == (16, 16)
+        assert layer.mask_logits(1).shape == (layer.boxes_bq4.shape[1], 16, 16)
         assert torch.all(layer.similarity_bqk[1, :, 2:] == NEVER) and torch.all(layer.similarity_bqk[0] > NEVER)
         assert torch.all((layer.boxes_bq4 > 0) & (layer.boxes_bq4 < 1))
     assert output.answer.boxes_bq4.shape == (2, queries, 4) and output.answer.similarity_bqk.shape == (2, queries, 4)
@@ -101,7 +102,7 @@ def test_padding_names_change_nothing():
         both = net(vision(), text, Task.PANOPTIC).answer
         one = net([m[1:] for m in vision()], alone, Task.PANOPTIC).answer
     torch.testing.assert_close(both.similarity_bqk[1:, :, :2], one.similarity_bqk, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(both.mask_logits_bqhw[1:], one.mask_logits_bqhw, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(both.mask_logits(1), one.mask_logits(0), atol=1e-4, rtol=1e-4)
 
 
 def test_an_image_is_encoded_once_for_many_phrases():
@@ -115,7 +116,7 @@ def test_an_image_is_encoded_once_for_many_phrases():
             own = Instruction(text.phrases_bkc[n : n + 1], text.there_bk[n : n + 1], text.summary_bc[n : n + 1])
             single = net.decode(pixels, own, Task.SENTENCE, image[n : n + 1]).answer
             torch.testing.assert_close(together.boxes_bq4[n], single.boxes_bq4[0], atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(together.mask_logits_bqhw[n], single.mask_logits_bqhw[0], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(together.mask_logits(n), single.mask_logits(0), atol=1e-4, rtol=1e-4)
 
 
 def test_queries_are_the_most_similar_tokens_of_the_picture_and_none_of_the_padding():
@@ -126,11 +127,12 @@ def test_queries_are_the_most_similar_tokens_of_the_picture_and_none_of_the_padd
         pixels = net.encode(vision(), inside)
         embedded = net.text(text.phrases_bkc)
         start = net.queries(pixels, text.summary_bc, embedded, text.there_bk, net.heads)
-        score = net.heads.similarity(net.queries.memory(pixels.tokens_vtd), embedded)[0].amax(-1)
+        score = net.heads.similarity.compare(pixels.keys_vtd, embedded)[0].amax(-1)
     known = torch.cat([inside[:, :: 16 // h, :: 16 // w].flatten(1) for h, w in pixels.shapes], 1)
     assert torch.equal(pixels.inside_vt, known) and 0 < int(known[0].sum()) < known.shape[1]
     best = score.masked_fill(~known, -torch.inf).topk(8, 1).indices
-    torch.testing.assert_close(start.boxes_bq4, pixels.proposals()[best])  # the box head starts with zeros
+    # The box head starts with zeros.
+    torch.testing.assert_close(start.boxes_bq4, proposals(pixels.shapes, best.device)[best])
     assert torch.all(start.boxes_bq4[..., 0] < 0.5)
     base = net.queries.base(text.summary_bc).reshape(2, 8, -1)
     torch.testing.assert_close(start.content_bqd, start.selected_bqd + base)
@@ -142,7 +144,7 @@ def test_answers_never_see_the_denoising_queries():
     noised = net(vision(), words(), Task.PANOPTIC, targets=targets)
     assert noised.denoised
     for a, b in zip(own.layers, noised.layers, strict=True):
-        torch.testing.assert_close(a.mask_logits_bqhw, b.mask_logits_bqhw, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(a.mask_logits(0), b.mask_logits(0), atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(a.boxes_bq4, b.boxes_bq4, atol=1e-5, rtol=1e-4)
 
 
@@ -224,8 +226,8 @@ def test_it_learns_words_and_sentences_by_heart():
     for n in range(3):
         best = int(score[n].argmax())
         true = targets[n].masks_nhw[0] > 0.5
-        logits = output.mask_logits_bqhw[n : n + 1, best : best + 1]
-        shown = torch.nn.functional.interpolate(logits, size=SIZE)[0, 0] > 0
+        logits = output.mask_logits(n, torch.tensor([best]))
+        shown = torch.nn.functional.interpolate(logits[None], size=SIZE)[0, 0] > 0
         assert (shown & true).sum() / (shown | true).sum() > 0.7
         assert float(score[n, best]) > 0.5 > float(score[3].max())
 
@@ -245,7 +247,7 @@ def test_full_scale_runs_on_small_maps():
     text = Instruction(torch.randn(1, 3, 2048), torch.ones(1, 3, dtype=torch.bool), torch.randn(1, 2048))
     with torch.no_grad():
         answer = net(maps, text, Task.PANOPTIC).answer
-    assert answer.mask_logits_bqhw.shape == (1, 200, 32, 32) and torch.isfinite(answer.mask_logits_bqhw).all()
+    assert answer.mask_logits(0).shape == (200, 32, 32) and torch.isfinite(answer.mask_logits(0)).all()
 
 
 @pytest.mark.parametrize(

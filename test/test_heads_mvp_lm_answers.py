@@ -34,9 +34,13 @@ def same(logits_nhw):
 def predicted(queries, names, seed=0):
     torch.manual_seed(seed)
     boxes = torch.rand(1, queries, 4) * 0.4 + 0.2
-    return Prediction(
-        torch.randn(1, queries, names), torch.randn(1, queries), boxes, 3 * torch.randn(1, queries, GRID, GRID)
-    )
+    masks = 3 * torch.randn(1, queries, GRID, GRID)
+    return Prediction(torch.randn(1, queries, names), torch.randn(1, queries), boxes, *factors(masks))
+
+
+def factors(logits_bqhw):
+    """Mask vectors and features whose product these logits are."""
+    return torch.eye(logits_bqhw.shape[1])[None], logits_bqhw
 
 
 def block(top, bottom, left, right):
@@ -76,7 +80,7 @@ def test_costs_by_hand():
     cost = costs(prediction, 0, target, Task.WORDS, LossWeights(), None)
     for q in range(3):
         logits = torch.cat([prediction.similarity_bqk[0, q], prediction.background_bq[0, q, None]])
-        x, t = prediction.mask_logits_bqhw[0, q].flatten(), target.masks_nhw[0].flatten()
+        x, t = prediction.mask_logits(0)[q].flatten(), target.masks_nhw[0].flatten()
         bce = torch.nn.functional.binary_cross_entropy_with_logits(x, t)
         dice = 1 - (2 * (x.sigmoid() * t).sum() + 1) / (x.sigmoid().sum() + t.sum() + 1)
         box, true = prediction.boxes_bq4[0, q].tolist(), target.boxes_n4[0].tolist()
@@ -110,7 +114,7 @@ def test_a_perfect_prediction_costs_nothing_and_a_layer_too_many_counts_twice():
     similarity[0, 0, 0], similarity[0, 2, 1] = 50, 50
     background = torch.tensor([[-50.0, 50.0, -50.0]])
     boxes = torch.stack([target.boxes_n4[1], torch.tensor([0.5] * 4), target.boxes_n4[0]])[None]
-    perfect = Prediction(similarity, background, boxes, 4 * sure([masks[1], masks[0], masks[0]]))
+    perfect = Prediction(similarity, background, boxes, *factors(4 * sure([masks[1], masks[0], masks[0]])))
     parts = losses(MVPLMOutput(Task.WORDS, 3, (perfect,)), [target])
     assert all(float(v) == pytest.approx(0, abs=1e-4) for v in parts.values())
     other = predicted(3, 2)
@@ -150,7 +154,8 @@ def test_unsure_points_lie_at_the_edge():
 def referred(similarity, masks):
     count = len(similarity)
     boxes = torch.arange(4.0 * count).reshape(1, count, 4)
-    prediction = Prediction(torch.tensor(similarity)[None, :, None], torch.zeros(1, count), boxes, sure(masks))
+    similar = torch.tensor(similarity)[None, :, None]
+    prediction = Prediction(similar, torch.zeros(1, count), boxes, *factors(sure(masks)))
     return MVPLMOutput(Task.SENTENCE, count, (prediction,))
 
 
@@ -185,7 +190,7 @@ def listed(masks, names, chances, things, stuff=3):
     for n, (name, chance) in enumerate(zip(names, chances, strict=True)):
         similarity[0, n, name] = math.log(chance / (1 - chance))
     boxes = torch.rand(1, len(names), 4)
-    return MVPLMOutput(Task.PANOPTIC, things, (Prediction(similarity, background, boxes, sure(masks)),))
+    return MVPLMOutput(Task.PANOPTIC, things, (Prediction(similarity, background, boxes, *factors(sure(masks))),))
 
 
 def test_panoptic_pixels_have_one_owner_and_hidden_segments_go():

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from refseg_ros.models.heads.mvp_lm.config import MVPLMConfig
-from refseg_ros.models.heads.mvp_lm.pixel_decoder import LEVELS, DeformableAttention, PixelFeatures
+from refseg_ros.models.heads.mvp_lm.encoded import EncodedImages
+from refseg_ros.models.heads.mvp_lm.pixel_decoder import DeformableAttention, Shapes
 from refseg_ros.models.heads.mvp_lm.prediction import PerceptionHeads, Prediction, mlp
 
 
@@ -39,20 +40,13 @@ class DecoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
 
     def forward(
-        self, x_bqd: Tensor, position_bqd: Tensor, boxes_bq4: Tensor, pixels: PixelFeatures, blocked_bqq: Tensor | None
-    ) -> Tensor:
+        self, x_bqd: Tensor, position_bqd: Tensor, boxes_bq4: Tensor, values_btha: Tensor, shapes: Shapes,
+        blocked_bqq: Tensor | None,
+    ) -> Tensor:  # fmt: skip
         place = x_bqd + position_bqd
         mask = None if blocked_bqq is None else blocked_bqq.repeat_interleave(self.heads, 0)
         x = self.norms[0](x_bqd + self.among(place, place, x_bqd, attn_mask=mask, need_weights=False)[0])
-        seen, _ = self.image(
-            hidden_states=x,
-            attention_mask=~pixels.inside_vt,
-            encoder_hidden_states=pixels.tokens_vtd,
-            position_embeddings=position_bqd,
-            reference_points=boxes_bq4[:, :, None].expand(-1, -1, LEVELS, -1),
-            spatial_shapes_list=pixels.shapes,
-        )
-        x = self.norms[1](x + seen)
+        x = self.norms[1](x + self.image(x + position_bqd, boxes_bq4, values_btha, shapes))
         return self.norms[2](x + self.think(x))
 
 
@@ -64,27 +58,32 @@ class MultiGranularityDecoder(nn.Module):
         self.position = BoxPosition(config.width)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
 
+    def values(self, tokens_vtd: Tensor, inside_vt: Tensor) -> tuple[Tensor, ...]:
+        """What each layer reads of the images; once an image."""
+        attentions = (layer.image for layer in self.layers if isinstance(layer, DecoderLayer))
+        return tuple(attention.values(tokens_vtd, inside_vt) for attention in attentions)
+
     def forward(
         self,
         content_bqd: Tensor,
         boxes_bq4: Tensor,
-        pixels: PixelFeatures,
+        images: EncodedImages,
         text_bkd: Tensor,
         there_bk: Tensor,
         heads: PerceptionHeads,
         blocked_bqq: Tensor | None = None,
         every_layer: bool = True,
     ) -> list[Prediction]:
-        """One Prediction a layer, or the last one's alone. pixels: one row a sample; boxes_bq4: where queries start."""
+        """One Prediction a layer, or the last one's alone. images: one row a sample; boxes_bq4: where queries start."""
         x, before, boxes = content_bqd, boxes_bq4, boxes_bq4
         out = []
-        for number, layer in enumerate(self.layers, 1):
-            x = layer(x, self.position(boxes), boxes, pixels, blocked_bqq)
+        for number, (layer, values) in enumerate(zip(self.layers, images.values, strict=True), 1):
+            x = layer(x, self.position(boxes), boxes, values, images.shapes, blocked_bqq)
             states = heads.norm(x)
             if every_layer or number == len(self.layers):
                 # Looks back at the box before with its gradient, as DINO does: each layer's boxes teach two layers.
                 reported = heads.refine(states, before)
-                out.append(heads(states, reported, text_bkd, there_bk, pixels.mask_features_vdhw))
+                out.append(heads(states, reported, text_bkd, there_bk, images.mask_features_vdhw))
             before = heads.refine(states, boxes)
             boxes = before.detach()
         return out

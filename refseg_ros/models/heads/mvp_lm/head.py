@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from refseg_ros.models.heads.mvp_lm.config import MVPLMConfig
 from refseg_ros.models.heads.mvp_lm.decoder import MultiGranularityDecoder
 from refseg_ros.models.heads.mvp_lm.denoising import Denoising, blocked, noisy
+from refseg_ros.models.heads.mvp_lm.encoded import EncodedImages
 from refseg_ros.models.heads.mvp_lm.language import Instruction, TextEmbedding
-from refseg_ros.models.heads.mvp_lm.pixel_decoder import PixelDecoder, PixelFeatures
+from refseg_ros.models.heads.mvp_lm.pixel_decoder import PixelDecoder, inside_tokens
 from refseg_ros.models.heads.mvp_lm.prediction import PerceptionHeads, Prediction
 from refseg_ros.models.heads.mvp_lm.queries import DynamicQueries
 from refseg_ros.models.heads.mvp_lm.targets import Target
@@ -67,16 +68,25 @@ class MVPLMHead(nn.Module):
             self.stuff_boxes = nn.Parameter(torch.randn(config.stuff_queries, 4))
         if config.denoising_queries:
             self.known = nn.Linear(config.width, config.width)
-        # Saved with the weights; NaN until rejection.calibrate() has set it. See rejection.Rejection for the order.
+        # Saved with the weights; NaN until copied from Rejection.tensor().
         self.register_buffer("rejection", torch.full((5,), torch.nan))
 
-    def encode(self, maps: Sequence[Tensor], inside_vhw: Tensor | None = None) -> PixelFeatures:
+    def encode(self, maps: Sequence[Tensor], inside_vhw: Tensor | None = None) -> EncodedImages:
         """Once a frame. maps: strides 4, 8, 16, 32 (V, C, h, w); inside_vhw: bool at stride 4, False in the padding."""
-        return self.pixels(maps, inside_vhw)
+        tokens, shapes, mask_features = self.pixels(maps)
+        if inside_vhw is None:
+            inside = tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
+        else:
+            inside = inside_tokens(inside_vhw, shapes)
+        memory = None if self.queries.memory is None else self.queries.memory(tokens)
+        # Without a gradient: keys only choose tokens, and a chosen token's key is worked out again to be taught.
+        with torch.no_grad():
+            keys = None if memory is None else self.heads.similarity.keys(memory)
+        return EncodedImages(shapes, inside, mask_features, memory, keys, self.decoder.values(tokens, inside))
 
     def decode(
         self,
-        pixels: PixelFeatures,
+        images: EncodedImages,
         instruction: Instruction,
         task: Task,
         image_b: Tensor | None = None,
@@ -91,10 +101,10 @@ class MVPLMHead(nn.Module):
             raise ValueError(f"a sentence sample has one phrase, not {instruction.there_bk.shape[1]}")
         if task is Task.PANOPTIC and not self.config.stuff_queries:
             raise ValueError("MVPLMConfig.stuff_queries is 0: this head has no panoptic output")
-        pixels = pixels if image_b is None else pixels.of(image_b)
+        images = images if image_b is None else images.of(image_b)
         there = instruction.there_bk
         text = self.text(instruction.phrases_bkc)
-        start = self.queries(pixels, instruction.summary_bc, text, there, self.heads)
+        start = self.queries(images, instruction.summary_bc, text, there, self.heads)
         content, boxes, things = start.content_bqd, start.start_bq4, start.content_bqd.shape[1]
         if task is Task.PANOPTIC:
             content = torch.cat([content, self.stuff_content.expand(len(content), -1, -1)], 1)
@@ -107,13 +117,12 @@ class MVPLMHead(nn.Module):
             content = torch.cat([content, self.known(names)], 1)
             boxes = torch.cat([boxes, denoising.boxes_bm4], 1)
             wall = blocked(answers, denoising)
-        layers = self.decoder(content, boxes, pixels, text, there, self.heads, wall, every_layer=self.training)
+        layers = self.decoder(content, boxes, images, text, there, self.heads, wall, every_layer=self.training)
         split = [layer.split(answers) for layer in layers]
         own = [first for first, _ in split]
         if start.selected_bqd is not None and self.training:
-            own.insert(
-                0, self.heads(start.selected_bqd, start.boxes_bq4, text, there, pixels.mask_features_vdhw)
-            )
+            chosen = self.heads(start.selected_bqd, start.boxes_bq4, text, there, images.mask_features_vdhw)
+            own.insert(0, chosen)
         noised = tuple(last for _, last in split) if denoising is not None else ()
         return MVPLMOutput(task, things, tuple(own), denoising, noised)
 

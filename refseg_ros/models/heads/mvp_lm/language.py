@@ -53,9 +53,12 @@ class Similarity(nn.Module):
         self.bias = nn.Parameter(torch.tensor(-2.0))
         self.background = nn.Parameter(torch.randn(width))
 
-    def forward(self, queries_bqd: Tensor, text_bkd: Tensor) -> tuple[Tensor, Tensor]:
+    def keys(self, queries_bqd: Tensor) -> Tensor:
+        """Queries or tokens as texts are compared with them: of length 1."""
+        return F.normalize(self.mlp(queries_bqd), dim=-1)
+
+    def compare(self, keys_bqd: Tensor, text_bkd: Tensor) -> tuple[Tensor, Tensor]:
         """Logits with each text (B, Q, K) and with the background (B, Q)."""
-        queries = F.normalize(self.mlp(queries_bqd), dim=-1)
         scale = self.log_scale.exp().clamp(max=MOST_SCALE)
-        logits = scale * queries @ F.normalize(text_bkd, dim=-1).transpose(1, 2) + self.bias
-        return logits, scale * queries @ F.normalize(self.background, dim=0) + self.bias
+        logits = scale * keys_bqd @ F.normalize(text_bkd, dim=-1).transpose(1, 2) + self.bias
+        return logits, scale * keys_bqd @ F.normalize(self.background, dim=0) + self.bias

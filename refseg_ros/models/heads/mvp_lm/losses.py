@@ -40,19 +40,21 @@ def losses(
     """
     weights = weights or LossWeights()
     total: dict[str, Tensor] = {}
+    # All layers share the features. Taken apart once: the gradient of each single index would fill a whole batch.
+    features = output.answer.features_bdhw.unbind(0)
     for prediction in output.layers:
         found = [
             match(prediction, n, target, output.task, output.things, weights, mask_points)
             for n, target in enumerate(targets)
         ]
         pairs = _pairs(found, prediction.boxes_bq4.device)
-        _add(total, _layer(prediction, pairs, targets, output.task, weights, mask_points, None), "")
+        _add(total, _layer(prediction, features, pairs, targets, output.task, weights, mask_points, None), "")
     for prediction in output.denoised:
         assert output.denoising is not None
         real = output.denoising.real_bm
         row, query = real.nonzero(as_tuple=True)
         pairs = Pairs(row, query, output.denoising.truth_bm[row, query])
-        part = _layer(prediction, pairs, targets, output.task, weights, mask_points, output.denoising)
+        part = _layer(prediction, features, pairs, targets, output.task, weights, mask_points, output.denoising)
         _add(total, part, "denoising_")
     return total
 
@@ -68,8 +70,8 @@ def _add(total: dict[str, Tensor], part: dict[str, Tensor], prefix: str) -> None
 
 
 def _layer(
-    prediction: Prediction, pairs: Pairs, targets: Sequence[Target], task: Task, weights: LossWeights,
-    mask_points: int | None, denoising: Denoising | None,
+    prediction: Prediction, features: Sequence[Tensor], pairs: Pairs, targets: Sequence[Target], task: Task,
+    weights: LossWeights, mask_points: int | None, denoising: Denoising | None,
 ) -> dict[str, Tensor]:
     """One layer's losses. denoising: whose padding is no background."""  # fmt: skip
     device = prediction.boxes_bq4.device
@@ -85,7 +87,7 @@ def _layer(
     out["l1"] = weights.l1 * ((predicted - boxes).abs().sum(-1) * thing).sum() / count
     overlap = generalized_box_iou(corners(predicted), corners(boxes)).diagonal()
     out["giou"] = weights.giou * ((1 - overlap) * thing).sum() / count
-    bce, dice = _masks(prediction, pairs, targets, mask_points)
+    bce, dice = _masks(prediction, features, pairs, targets, mask_points)
     out["bce"], out["dice"] = weights.bce * bce / count, weights.dice * dice / count
     return out
 
@@ -111,16 +113,17 @@ def _similarity(
 
 
 def _masks(
-    prediction: Prediction, pairs: Pairs, targets: Sequence[Target], mask_points: int | None
+    prediction: Prediction, features: Sequence[Tensor], pairs: Pairs, targets: Sequence[Target],
+    mask_points: int | None,
 ) -> tuple[Tensor, Tensor]:
-    """Sums over pairs of the mean BCE and of Dice; samples without masks are left out."""
-    grid = (prediction.mask_logits_bqhw.shape[2], prediction.mask_logits_bqhw.shape[3])
-    bce = dice = prediction.mask_logits_bqhw.sum() * 0
+    """Sums over pairs of the mean BCE and of Dice; samples without masks are left out. features: (D, h, w) a sample."""
+    grid = (features[0].shape[1], features[0].shape[2])
+    bce = dice = prediction.masks_bqd.sum() * 0
     for n, target in enumerate(targets):
         own = pairs.row == n
         if target.masks_nhw is None or not own.any():
             continue
-        logits = prediction.mask_logits_bqhw[n, pairs.query[own]]
+        logits = torch.einsum("qd,dhw->qhw", prediction.masks_bqd[n, pairs.query[own]], features[n])
         masks = target.masks_nhw[pairs.truth[own]]
         if mask_points is None:
             x, t = logits.flatten(1), resized(masks, grid).flatten(1)

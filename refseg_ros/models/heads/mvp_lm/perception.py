@@ -53,7 +53,7 @@ def mask_quality(logits_qhw: Tensor) -> Tensor:
 def refer_scores(output: MVPLMOutput) -> Tensor:
     """(B, Q): sigmoid(similarity) x mask quality of every query for each sentence."""
     answer = output.answer
-    quality = torch.stack([mask_quality(m) for m in answer.mask_logits_bqhw])
+    quality = torch.stack([mask_quality(answer.mask_logits(row)) for row in range(len(answer.boxes_bq4))])
     return answer.similarity_bqk[..., 0].sigmoid() * quality
 
 
@@ -73,7 +73,7 @@ def refer(
     if rejection is not None and rejection.rejects(best):
         return Referred(best, ())
     chosen = order[:1] if several is None else order[: max(1, int((score >= several).sum()))]
-    masks = to_image(output.answer.mask_logits_bqhw[row, chosen]) > 0
+    masks = to_image(output.answer.mask_logits(row, chosen)) > 0
     kept: list[int] = []
     for n in range(len(chosen)):
         if all(_iou(masks[n], masks[k]) < SAME_IOU for k in kept):
@@ -113,7 +113,7 @@ def panoptic(
     """
     chances, names = name_chances(output, row, stuff).max(1)
     keep = (chances > score).nonzero()[:, 0]
-    logits = output.answer.mask_logits_bqhw[row, keep]
+    logits = output.answer.mask_logits(row, keep)
     quality = mask_quality(logits)
     shown = to_image(logits).sigmoid()
     ids = torch.zeros(shown.shape[1:], dtype=torch.int32, device=shown.device)
@@ -146,7 +146,7 @@ def instances(
 ) -> list[Found]:
     """The best (query, name) pairs among things with their masks, best first: what mask AP is measured on."""
     table = name_chances(output, row, stuff)[: output.things]
-    logits = output.answer.mask_logits_bqhw[row, : output.things]
+    logits = output.answer.mask_logits(row, slice(output.things))
     table = table * mask_quality(logits)[:, None]
     best = table.flatten().topk(min(most, table.numel()))
     pairs = [(float(s), *divmod(int(i), table.shape[1])) for s, i in zip(*best, strict=True) if s > score]

@@ -1,10 +1,9 @@
-"""The deformable pixel decoder: transformers' own of Mask2Former, with what the head needs to know of its tokens."""
+"""The deformable pixel decoder: transformers' own of Mask2Former, and its attention for the decoder's queries."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,19 +12,37 @@ from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerPixelDecoder,
     Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention,
+    multi_scale_deformable_attention,
 )
 
 from refseg_ros.models.heads.mvp_lm.config import STRIDES, MVPLMConfig
 
 LEVELS = 3
+Shapes = list[tuple[int, int]]
 
 
-class DeformableAttention(Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention):
-    """Multi-scale deformable attention; reference_points: (B, Q, levels, 2 or 4)."""
+class DeformableAttention(nn.Module):
+    """Multi-scale deformable attention around boxes, in two steps: values once an image, attention once a query."""
 
     def __init__(self, width: int, heads: int, points: int) -> None:
-        super().__init__(width, heads, LEVELS, points)
-        initialise(self)
+        super().__init__()
+        self.net = Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention(width, heads, LEVELS, points)
+        initialise(self.net)
+
+    def values(self, tokens_vtd: Tensor, inside_vt: Tensor) -> Tensor:
+        """(V, T, heads, D / heads): what the tokens give to those who look at them; padding gives nothing."""
+        values = self.net.value_proj(tokens_vtd).masked_fill(~inside_vt[..., None], 0)
+        return values.unflatten(-1, (self.net.n_heads, -1))
+
+    def forward(self, x_bqd: Tensor, boxes_bq4: Tensor, values_btha: Tensor, shapes: Shapes) -> Tensor:
+        """x: queries with their positions; boxes: cxcywh, 0..1. Points lie within and around each query's box."""
+        net = self.net
+        at = (*x_bqd.shape[:2], net.n_heads, net.n_levels, net.n_points)
+        offsets = net.sampling_offsets(x_bqd).view(*at, 2)
+        weights = net.attention_weights(x_bqd).view(*at[:3], -1).softmax(-1).view(at)
+        centre, size = boxes_bq4[:, :, None, None, None].split(2, -1)
+        where = centre + offsets / net.n_points * size / 2
+        return net.output_proj(multi_scale_deformable_attention(values_btha, shapes, where, weights))
 
 
 def initialise(attention: Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention) -> None:
@@ -45,39 +62,8 @@ def initialise(attention: Mask2FormerPixelDecoderEncoderMultiscaleDeformableAtte
         nn.init.zeros_(layer.bias)
 
 
-@dataclass(frozen=True, eq=False)
-class PixelFeatures:
-    """Of V images. tokens_vtd: all levels, coarse to fine; shapes: (height, width) of each level; inside_vt: bool, the
-    token lies in the picture, not in its padding; mask_features_vdhw: at stride 4."""
-
-    tokens_vtd: Tensor
-    shapes: list[tuple[int, int]]
-    inside_vt: Tensor
-    mask_features_vdhw: Tensor
-
-    def of(self, image_b: Tensor) -> PixelFeatures:
-        """One row a sample: image_b (B,) long says which image it is about."""
-        return PixelFeatures(
-            self.tokens_vtd[image_b], self.shapes, self.inside_vt[image_b], self.mask_features_vdhw[image_b]
-        )
-
-    def proposals(self) -> Tensor:
-        """(T, 4): a square box about each token (cxcywh, 0..1), 0.05 wide at the finest level, then twice that."""
-        out = []
-        device = self.tokens_vtd.device
-        for level, (height, width) in enumerate(self.shapes):
-            y, x = torch.meshgrid(
-                (torch.arange(height, device=device) + 0.5) / height,
-                (torch.arange(width, device=device) + 0.5) / width,
-                indexing="ij",
-            )
-            side = torch.full_like(x, 0.05 * 2 ** (len(self.shapes) - 1 - level))
-            out.append(torch.stack([x, y, side, side], -1).flatten(0, 1))
-        return torch.cat(out)
-
-
 class PixelDecoder(nn.Module):
-    """Maps at strides 4, 8, 16, 32 -> PixelFeatures."""
+    """Maps at strides 4, 8, 16, 32 -> tokens of the three coarse levels, and mask features at stride 4."""
 
     def __init__(self, config: MVPLMConfig) -> None:
         super().__init__()
@@ -98,21 +84,33 @@ class PixelDecoder(nn.Module):
             if isinstance(module, Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention):
                 initialise(module)
 
-    def forward(self, maps: Sequence[Tensor], inside_vhw: Tensor | None = None) -> PixelFeatures:
-        """maps: (V, C, H / stride, W / stride) each; inside_vhw: bool at stride 4, False in the padding, None for none.
-
-        Raises ValueError for maps of other channels.
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Shapes, Tensor]:
+        """maps: (V, C, H / stride, W / stride) each -> tokens (V, T, D), coarse level first; (height, width) of each
+        level; mask features (V, D, H / 4, W / 4). Raises ValueError for maps of other channels.
         """
         if tuple(m.shape[1] for m in maps) != self.channels:
             raise ValueError(f"the maps have {[m.shape[1] for m in maps]} channels, the head takes {self.channels}")
         out = self.net(list(maps))
         levels = out.multi_scale_features
         tokens = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], 1)
-        shapes = [(level.shape[2], level.shape[3]) for level in levels]
-        if inside_vhw is None:
-            inside = tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
-        else:
-            known = inside_vhw[:, None].float()
-            parts = [F.interpolate(known, size=shape, mode="nearest-exact").flatten(1) for shape in shapes]
-            inside = torch.cat(parts, 1) > 0.5
-        return PixelFeatures(tokens, shapes, inside, out.mask_features)
+        return tokens, [(level.shape[2], level.shape[3]) for level in levels], out.mask_features
+
+
+def inside_tokens(inside_vhw: Tensor, shapes: Shapes) -> Tensor:
+    """bool (V, T): whether the middle of each token's cell is in the picture. inside_vhw: the same at stride 4."""
+    known = inside_vhw[:, None].float()
+    return torch.cat([F.interpolate(known, size=s, mode="nearest-exact").flatten(1) for s in shapes], 1) > 0.5
+
+
+def proposals(shapes: Shapes, device: torch.device) -> Tensor:
+    """(T, 4): a square box about each token (cxcywh, 0..1), 0.05 wide at the finest level, then twice that."""
+    out = []
+    for level, (height, width) in enumerate(shapes):
+        y, x = torch.meshgrid(
+            (torch.arange(height, device=device) + 0.5) / height,
+            (torch.arange(width, device=device) + 0.5) / width,
+            indexing="ij",
+        )
+        side = torch.full_like(x, 0.05 * 2 ** (len(shapes) - 1 - level))
+        out.append(torch.stack([x, y, side, side], -1).flatten(0, 1))
+    return torch.cat(out)

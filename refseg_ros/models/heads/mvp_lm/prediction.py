@@ -16,17 +16,29 @@ NEVER = -1e4  # logit of a phrase that is padding: finite, so that losses stay s
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """Of Q queries: similarity_bqk logits with each phrase (NEVER for padding), background_bq logit; boxes_bq4 centre
-    x, centre y, width, height in shares of the network's input; mask_logits_bqhw at stride 4."""
+    x, centre y, width, height in shares of the network's input; a mask is masks_bqd . features_bdhw, at stride 4.
+
+    Masks are only made where they are needed: a training step needs those of matched queries.
+    """
 
     similarity_bqk: Tensor
     background_bq: Tensor
     boxes_bq4: Tensor
-    mask_logits_bqhw: Tensor
+    masks_bqd: Tensor
+    features_bdhw: Tensor
+
+    def mask_logits(self, row: int, query: Tensor | slice = slice(None)) -> Tensor:
+        """Logits (N, h, w) of one sample: of every query, or of some."""
+        features = self.features_bdhw[row]
+        return (self.masks_bqd[row, query] @ features.flatten(1)).unflatten(1, features.shape[1:])
 
     def split(self, first: int) -> tuple[Prediction, Prediction]:
         """The first queries, and the others."""
-        parts = (self.similarity_bqk, self.background_bq, self.boxes_bq4, self.mask_logits_bqhw)
-        return Prediction(*(p[:, :first] for p in parts)), Prediction(*(p[:, first:] for p in parts))
+        a, b, c, d = self.similarity_bqk, self.background_bq, self.boxes_bq4, self.masks_bqd
+        return (
+            Prediction(a[:, :first], b[:, :first], c[:, :first], d[:, :first], self.features_bdhw),
+            Prediction(a[:, first:], b[:, first:], c[:, first:], d[:, first:], self.features_bdhw),
+        )
 
 
 def corners(boxes_cxcywh: Tensor) -> Tensor:
@@ -62,9 +74,9 @@ class PerceptionHeads(nn.Module):
         return (self.box(queries_bqd) + torch.logit(boxes_bq4, eps=1e-4)).sigmoid()
 
     def forward(
-        self, queries_bqd: Tensor, boxes_bq4: Tensor, text_bkd: Tensor, there_bk: Tensor, mask_features_bdhw: Tensor
+        self, queries_bqd: Tensor, boxes_bq4: Tensor, text_bkd: Tensor, there_bk: Tensor, features_bdhw: Tensor
     ) -> Prediction:
         """boxes_bq4: as they are to be reported; queries as the heads read them, normalised."""
-        similarity, background = self.similarity(queries_bqd, text_bkd)
-        masks = torch.einsum("bqd,bdhw->bqhw", self.mask(queries_bqd), mask_features_bdhw)
-        return Prediction(similarity.masked_fill(~there_bk[:, None], NEVER), background, boxes_bq4, masks)
+        similarity, background = self.similarity.compare(self.similarity.keys(queries_bqd), text_bkd)
+        known = similarity.masked_fill(~there_bk[:, None], NEVER)
+        return Prediction(known, background, boxes_bq4, self.mask(queries_bqd), features_bdhw)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from refseg_ros.models.heads.mvp_lm.config import MVPLMConfig
-from refseg_ros.models.heads.mvp_lm.pixel_decoder import PixelFeatures
+from refseg_ros.models.heads.mvp_lm.encoded import EncodedImages
+from refseg_ros.models.heads.mvp_lm.pixel_decoder import proposals
 from refseg_ros.models.heads.mvp_lm.prediction import PerceptionHeads
 
 
@@ -47,22 +48,25 @@ class DynamicQueries(nn.Module):
             self.boxes = nn.Parameter(torch.randn(self.count, 4))
 
     def forward(
-        self, pixels: PixelFeatures, summary_bc: Tensor, text_bkd: Tensor, there_bk: Tensor, heads: PerceptionHeads
+        self, images: EncodedImages, summary_bc: Tensor, text_bkd: Tensor, there_bk: Tensor, heads: PerceptionHeads
     ) -> Queries:
-        """text_bkd: embedded phrases, there_bk: False for padding. Raises ValueError with fewer tokens than queries."""
-        batch, tokens, _ = pixels.tokens_vtd.shape
-        if self.memory is None:
+        """images: one row a sample; text_bkd: embedded phrases, there_bk: False for padding.
+
+        Raises ValueError with fewer tokens than queries.
+        """
+        batch, tokens = images.inside_vt.shape
+        if images.memory_vtd is None or images.keys_vtd is None:
             content, boxes, selected = self.content.expand(batch, -1, -1), self.boxes.sigmoid(), None
             boxes = boxes.expand(batch, -1, -1)
         else:
             if tokens < self.count:
                 raise ValueError(f"an image of {tokens} tokens cannot give {self.count} queries: configure fewer")
-            memory = self.memory(pixels.tokens_vtd)
-            with torch.no_grad():  # which ones are chosen is no differentiable matter; how they score is taught below
-                score = heads.similarity(memory, text_bkd)[0].masked_fill(~there_bk[:, None], -torch.inf).amax(-1)
-                best = score.masked_fill(~pixels.inside_vt, -torch.inf).topk(self.count, 1).indices
-            selected = memory.gather(1, best[..., None].expand(-1, -1, memory.shape[-1]))
-            boxes = heads.refine(selected, pixels.proposals()[best])
+            with torch.no_grad():  # which ones are chosen is not differentiable; how they score is taught elsewhere
+                score, _ = heads.similarity.compare(images.keys_vtd, text_bkd)
+                score = score.masked_fill(~there_bk[:, None], -torch.inf).amax(-1)
+                best = score.masked_fill(~images.inside_vt, -torch.inf).topk(self.count, 1).indices
+            selected = images.memory_vtd.gather(1, best[..., None].expand(-1, -1, images.memory_vtd.shape[-1]))
+            boxes = heads.refine(selected, proposals(images.shapes, best.device)[best])
             content = selected
         if self.base is not None:
             content = content + self.base(summary_bc).reshape(batch, self.count, -1)
