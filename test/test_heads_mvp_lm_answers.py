@@ -169,10 +169,9 @@ def test_referring_takes_the_best_the_several_or_none():
     several = perception.refer(output, 0, same, None, several=0.5)
     assert [f.score for f in several.found] == sorted((f.score for f in several.found), reverse=True)
     assert len(several.found) == 2 and torch.equal(several.found[1].mask_hw, b > 0)  # a and almost a are one thing
-    strict = rejection.Rejection(0.96, 0.05, 0.1, 100, 100)
-    none = perception.refer(output, 0, same, strict)
+    none = perception.refer(output, 0, same, band(0.96))
     assert none.found == () and none.score == best.score
-    assert perception.refer(output, 0, same, rejection.Rejection(best.score, 0.05, 0.1, 100, 100)).found
+    assert perception.refer(output, 0, same, band(best.score)).found
     with pytest.raises(ValueError, match="only a sentence"):
         perception.refer(MVPLMOutput(Task.WORDS, 4, output.layers), 0, same, None)
 
@@ -236,39 +235,26 @@ def test_instances_detections_and_grounding():
         perception.detections(said, 0, 1)
 
 
-def test_the_threshold_loses_the_stated_share_and_no_more():
-    present = [0.01 * n for n in range(1, 100)]  # 99 scores
-    fitted = rejection.fit(present, [0.02, 0.04, 0.05, 0.2], wrong_rejections=0.05)
-    assert fitted.threshold == pytest.approx(0.05)
-    assert sum(fitted.rejects(float(torch.tensor(p))) for p in present) == 4  # of 99; the next would be over 5 %
-    assert fitted.wrong_answers == 0.5 and (fitted.present, fitted.absent) == (99, 4)
-    assert math.isnan(rejection.fit(present, []).wrong_answers)
-    with pytest.raises(ValueError, match="at least 99 requests"):
-        rejection.fit(present[:50], [], 0.01)
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        rejection.fit(present, [], 0.0)
+def band(reject, accept=1.0):
+    return rejection.Rejection(accept=accept, reject=reject, false_accept=0.02, false_reject=0.05)
 
 
-def test_new_requests_are_lost_at_the_stated_rate():
-    rng = random.Random(0)
-    lost = []
-    for _ in range(300):
-        fitted = rejection.fit([rng.betavariate(5, 2) for _ in range(60)], [], 0.1)
-        lost.append(fitted.rejects(rng.betavariate(5, 2)))
-    assert sum(lost) / len(lost) < 0.13
-
-
-def test_the_threshold_travels_with_the_weights():
+def test_the_thresholds_travel_with_the_weights_in_any_precision():
     settings = compact(8, width=32, heads=2, queries=4, decoder_layers=1, encoder_layers=1)
     net, other = MVPLMHead(settings), MVPLMHead(settings)
-    with pytest.raises(rejection.NotCalibrated, match="no rejection threshold"):
+    with pytest.raises(rejection.NotCalibrated, match="no rejection thresholds"):
         rejection.stored(net.rejection)
-    fitted = rejection.fit([0.1 * n for n in range(1, 30)], [0.15], 0.1)
+    fitted = band(0.123456789, 0.7)
     net.rejection.copy_(fitted.tensor())
     other.load_state_dict(net.state_dict())
-    back = rejection.stored(other.rejection)
-    assert back.threshold == fitted.threshold and (back.present, back.absent) == (29, 1)
-    assert back.wrong_rejections == pytest.approx(0.1)
+    back = rejection.stored(other.bfloat16().rejection)
+    assert back.reject == pytest.approx(0.123456789, abs=1e-9) and back.accept == pytest.approx(0.7, abs=1e-9)
+    assert (back.false_accept, back.false_reject) == pytest.approx((0.02, 0.05))
+    assert back.rejects(0.1234) and not back.rejects(0.1235)
+    with pytest.raises(ValueError, match="above accept"):
+        band(0.8, 0.7)
+    with pytest.raises(ValueError, match=r"Rejection.accept must be in \[0, 1\]"):
+        band(0.8, 1.7)
 
 
 def test_prompts_say_where_each_phrase_stands():

@@ -22,6 +22,7 @@ from refseg_ros.models.heads.mvp_lm.language import Instruction, TextEmbedding
 from refseg_ros.models.heads.mvp_lm.pixel_decoder import PixelDecoder, inside_tokens
 from refseg_ros.models.heads.mvp_lm.prediction import PerceptionHeads, Prediction
 from refseg_ros.models.heads.mvp_lm.queries import DynamicQueries
+from refseg_ros.models.heads.mvp_lm.rejection import unknown
 from refseg_ros.models.heads.mvp_lm.targets import Target
 
 
@@ -68,8 +69,7 @@ class MVPLMHead(nn.Module):
             self.stuff_boxes = nn.Parameter(torch.randn(config.stuff_queries, 4))
         if config.denoising_queries:
             self.known = nn.Linear(config.width, config.width)
-        # Saved with the weights; NaN until copied from Rejection.tensor().
-        self.register_buffer("rejection", torch.full((5,), torch.nan))
+        self.register_buffer("rejection", unknown())  # saved with the weights; see rejection.Rejection
 
     def encode(self, maps: Sequence[Tensor], inside_vhw: Tensor | None = None) -> EncodedImages:
         """Once a frame. maps: strides 4, 8, 16, 32 (V, C, h, w); inside_vhw: bool at stride 4, False in the padding."""

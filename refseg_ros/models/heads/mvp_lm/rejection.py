@@ -1,70 +1,61 @@
-"""When nothing fits: the score under which an answer is withheld, fitted on validation with a stated error rate.
+"""When nothing fits: the scores between which an answer is withheld or uncertain, kept with the head's weights.
 
-The released MVP-LM always answers. Here the best query's score must reach a threshold: the largest one that wrongly
-rejects at most a chosen share of the targets that are there. By the conformal argument this share also holds, on
-average over validation sets, for new requests like those of the validation set.
+The released MVP-LM always answers. Here the best query's score must reach a threshold that was fitted on validation
+scores to keep stated error rates (evaluation.calibration.conformal_band).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 
-import numpy as np
 import torch
 from torch import Tensor
 
+UNIT = 1e-9
+"""Kept as whole numbers of this: whoever casts the head to half precision does not move the thresholds."""
+
 
 class NotCalibrated(Exception):
-    """The weights hold no rejection threshold."""
+    """The weights hold no thresholds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rejection:
-    """threshold: a best score below it is rejected; wrong_rejections: the stated share of present targets that this
-    loses; wrong_answers: measured share of absent ones that are answered all the same (NaN where none was measured);
-    present, absent: how many of each the fit rests on."""
+    """Best score >= accept: it is there; < reject: it is not; between them: uncertain. false_accept, false_reject: the
+    stated shares of absent phrases said to be there and of present ones denied. Raises ValueError outside [0, 1].
+    """
 
-    threshold: float
-    wrong_rejections: float
-    wrong_answers: float
-    present: int
-    absent: int
+    accept: float
+    reject: float
+    false_accept: float
+    false_reject: float
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if not 0 <= getattr(self, item.name) <= 1:
+                raise ValueError(f"Rejection.{item.name} must be in [0, 1], not {getattr(self, item.name)}")
+        if self.reject > self.accept:
+            raise ValueError(f"Rejection.reject {self.reject} must not be above accept {self.accept}")
 
     def rejects(self, best_score: float) -> bool:
-        return best_score < self.threshold
+        return best_score < self.reject
 
     def tensor(self) -> Tensor:
-        """(5,), the head's buffer `rejection`."""
-        values = (self.threshold, self.wrong_rejections, self.wrong_answers, self.present, self.absent)
-        return torch.tensor(values, dtype=torch.float32)
+        """(4,) int64: what the head's buffer `rejection` holds."""
+        return torch.tensor([round(value / UNIT) for value in astuple(self)])
 
 
-def fit(present: Sequence[float], absent: Sequence[float], wrong_rejections: float = 0.05) -> Rejection:
-    """present, absent: best scores on validation requests whose target is there, and is not.
-
-    Raises ValueError when wrong_rejections is not in (0, 1), or too small for so few requests.
-    """
-    if not 0 < wrong_rejections < 1:
-        raise ValueError(f"wrong_rejections must be between 0 and 1, not {wrong_rejections}")
-    rank = math.floor(wrong_rejections * (len(present) + 1))
-    if rank < 1:
-        need = math.ceil(1 / wrong_rejections) - 1
-        raise ValueError(
-            f"an error rate of {wrong_rejections} needs at least {need} requests with a target, not {len(present)}"
-        )
-    # In float32, as the weights file keeps it: what is measured here is what will be done with it.
-    threshold = float(np.float32(np.sort(np.asarray(present, np.float32))[rank - 1]))
-    wrong = float(np.mean(np.asarray(absent, np.float32) >= threshold)) if len(absent) else math.nan
-    return Rejection(threshold, wrong_rejections, wrong, len(present), len(absent))
+def unknown() -> Tensor:
+    """The buffer's content before anything was fitted."""
+    return torch.full((len(fields(Rejection)),), -1)
 
 
-def stored(rejection_5: Tensor) -> Rejection:
+def stored(rejection: Tensor) -> Rejection:
     """The head's buffer as a Rejection. Raises NotCalibrated when nothing was fitted."""
-    threshold, lost, wrong, present, absent = rejection_5.tolist()
-    if math.isnan(threshold):
+    if bool((rejection < 0).any()):
         raise NotCalibrated(
-            "These MVP-LM weights hold no rejection threshold: fit one on validation scores (rejection.fit) first."
+            "These MVP-LM weights hold no rejection thresholds: fit them on validation scores "
+            "(evaluation.calibration.conformal_band) and copy Rejection.tensor() into the head."
         )
-    return Rejection(threshold, lost, wrong, int(present), int(absent))
+    values = (value * UNIT for value in rejection.tolist())
+    return Rejection(**dict(zip((item.name for item in fields(Rejection)), values, strict=True)))
