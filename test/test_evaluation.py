@@ -17,7 +17,8 @@ from refseg_ros.data.dataset import DatasetError, read_dataset
 from refseg_ros.evaluation import GeneralizedReferringMetrics
 from refseg_ros.evaluation.calibration import expected_calibration_error
 from refseg_ros.evaluation.evaluate import evaluate
-from refseg_ros.evaluation.matching import box_iou, instance_f1, mask_iou, match
+from refseg_ros.evaluation.gallery import Gallery
+from refseg_ros.evaluation.matching import box_iou, grec_f1, instance_f1, mask_iou, match
 
 SIZE = (40, 30)
 
@@ -187,7 +188,85 @@ def test_evaluation_of_answers_that_are_known(tmp_path):
     }  # fmt: skip
     assert report["by_phrase_verdict"]["AMBIGUOUS"]["AMBIGUOUS"] == 1
     assert report["box_accuracy"] == 1.0
+    assert report["ambiguous"] == {"count": 1, "recall": 1.0, "precision": 1.0, "candidates_F1": 1.0}
+    assert report["absent_said_found"] == pytest.approx(1 / 4) and report["instance_F1_is_1"] == pytest.approx(4 / 6)
+    assert set(report["intervals_95"]) >= {"gIoU", "cIoU", "N_acc", "ece", "outcome_right", "box_accuracy"}
     json.dumps(report, allow_nan=False)
+
+
+@pytest.mark.parametrize("least", [0, 50])
+def test_an_error_is_wrong_whatever_is_true(tmp_path, least):
+    lines = [line("the broken left one", (0, "left")), line("the broken one", kind="absent-name")]
+    report = evaluate(Told(), read_dataset(write(tmp_path / "d", lines)), least).report()
+    for figures in (report, report["min_pixels_50"]):
+        assert figures["gIoU"] == figures["cIoU"] == figures["N_acc"] == figures["T_acc"] == 0.0
+    assert report["instance_F1"] == report["GREC_F1_is_1"] == report["box_accuracy"] == report["outcome_right"] == 0.0
+
+
+def test_a_frame_that_cannot_be_encoded_is_tried_for_every_line(tmp_path):
+    class Refuses(Told):
+        def encode(self, frame):
+            self.encodings += 1
+            raise RuntimeError("out of memory")
+
+    lines = [line("the left one", (0, "left")), line("the right one", (0, "right"))]
+    model = Refuses()
+    report = evaluate(model, read_dataset(write(tmp_path / "d", lines))).report()
+    assert report["errors"] == {"INTERNAL": 2} and model.encodings == 2
+
+
+def test_a_missing_image_is_the_datasets_fault(tmp_path):
+    folder = write(tmp_path / "d", [line("the left one", (0, "left"))])
+    (folder / "rgb" / "0.png").unlink()
+    with pytest.raises(DatasetError, match=r"0\.png"):
+        evaluate(Told(), read_dataset(folder))
+
+
+def test_grec_takes_the_greatest_overlap_first():
+    """Greedy, as the protocol has it: the best pair is taken first, though the best assignment would match both."""
+    true = [box(0, 0, 20, 10), box(4, 0, 24, 10)]
+    predicted = [box(1, 0, 21, 10), box(0, 0, 14, 10)]
+    assert instance_f1(predicted, true) == 1.0  # 17/23 and 14/20
+    assert grec_f1(predicted, true) == 0.5  # 19/21 first, and then 10/24 is too little
+    assert grec_f1(predicted, []) == grec_f1([], true) == 0.0 and grec_f1([], []) == 1.0
+
+
+def test_the_interval_of_lines_that_share_an_image_is_that_of_the_images():
+    def width(per_image):
+        m = GeneralizedReferringMetrics()
+        for n in range(400):
+            right = n // per_image % 2 == 0  # all lines of an image are right, or none is
+            m.update(LEFT if right else NOTHING, LEFT, not right, False, group=n // per_image)
+        low, high = m.intervals()["gIoU"]
+        assert low < 0.5 < high
+        return high - low
+
+    assert width(20) == pytest.approx(width(1) * np.sqrt(20), rel=0.25)
+
+
+def test_the_page_shows_what_went_wrong_and_baselines_stand_in_the_table(tmp_path, monkeypatch, capsys):
+    models = pytest.importorskip("refseg_ros.models")
+    from refseg_ros.models.base import Segmenter
+
+    asked = []
+    monkeypatch.setattr(models, "load", lambda name, **k: asked.append(name) or Segmenter(Told()))
+    folder = write(tmp_path / "d", [line('the left "one"', (0, "left")), line("the right one", kind="absent-name")])
+    page, out = tmp_path / "p" / "page.html", tmp_path / "e.json"
+    arguments = ["--dataset", str(folder), "--json", str(out), "--page", str(page), "--baseline", "other"]
+    assert cli(["eval", *arguments]) == 0
+    html = page.read_text()
+    assert asked == ["compact", "other"] and html.count("data:image/jpeg") == 2
+    assert "the left &#34;one&#34;" in html and "baseline other" in html
+    assert html.index("What went wrong") < html.index("the right one") < html.index("What went right")
+    assert json.loads(out.read_text())["baselines"]["other"]["gIoU"] == 0.5
+    assert "baseline other" in capsys.readouterr().out
+
+
+def test_the_gallery_draws_evenly_and_no_more_than_asked(tmp_path):
+    lines = [line("the left one", (0, "left")) for _ in range(30)]
+    gallery = Gallery(each=2)
+    evaluate(Told(), read_dataset(write(tmp_path / "d", lines)), watch=gallery)
+    assert len(gallery.examples(True)) == 2 and gallery.examples(False) == []
 
 
 @pytest.mark.parametrize(

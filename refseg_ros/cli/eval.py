@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,30 +20,45 @@ def command(
     weights: Annotated[Path | None, typer.Option(help="Weights file; without it the model's own.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Only the first so many samples; 0: all.")] = 0,
     min_pixels: Annotated[int, typer.Option(min=0, help="Smaller masks count as nothing (GRES: 50).")] = 0,
+    page: Annotated[Path | None, typer.Option(help="Write a page of figures, successes and failures here.")] = None,
+    baseline: Annotated[list[str] | None, typer.Option(help="One more model for the table; can be repeated.")] = None,
 ) -> None:
     """Answer every instruction of a dataset and score the answers; prints the table, writes the JSON."""
     from rich.progress import track
 
     from refseg_ros.core.outcome import RequestError
     from refseg_ros.data.dataset import DatasetError, read_dataset
-    from refseg_ros.evaluation.evaluate import evaluate
+    from refseg_ros.evaluation.evaluate import Evaluation, evaluate
+    from refseg_ros.evaluation.gallery import Gallery
     from refseg_ros.evaluation.table import print_report
 
+    gallery = Gallery()
+    results: dict[str, Evaluation] = {}
     try:
         samples = read_dataset(dataset)[: limit or None]
         from refseg_ros import models  # torch loads only when there is something to evaluate
 
-        segmenter = models.load(model, device=device, weights=weights)
+        for name in (model, *(baseline or ())):
+            own = name == model
+            segmenter = models.load(name, device=device, weights=weights if own else None)
+            try:
+                asked = track(samples, description=f"{name}: {len(samples)} instructions")
+                results[name] = evaluate(segmenter.model, asked, min_pixels, gallery if own and page else None)
+            finally:
+                segmenter.close()
     except (DatasetError, RequestError) as error:
         raise wrong(getattr(error, "message", str(error))) from error
-    try:
-        result = evaluate(segmenter.model, track(samples, description=f"{len(samples)} instructions"), min_pixels)
-    except DatasetError as error:
-        raise wrong(str(error)) from error
-    finally:
-        segmenter.close()
-    report = {"dataset": dataset.name, "model": model, "device": device, "cores": os.cpu_count(), **result.report()}
+    figures = {name: result.report() for name, result in results.items()}
+    report: dict[str, Any] = {"dataset": dataset.name, "model": model, "device": device, "cores": os.cpu_count()}
+    report |= figures.pop(model)
+    if figures:
+        report["baselines"] = figures
     json_file.parent.mkdir(parents=True, exist_ok=True)
     json_file.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     print_report(report)
     say(f"wrote {json_file}")
+    if page is not None:
+        from refseg_ros.evaluation.page import write_page
+
+        write_page(page, report, gallery, results[model].everything.beliefs())
+        say(f"wrote {page}")

@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from refseg_ros.evaluation.bootstrap import ROUNDS, Bootstrap
+
+FloatArray = npt.NDArray[np.float64]
 THRESHOLDS = (0.7, 0.8, 0.9)
 
 
@@ -30,17 +33,20 @@ class GeneralizedReferringMetrics:
             raise ValueError(f"min_pixels must be at least 0, not {min_pixels}")
         self._min_pixels = min_pixels
         self._rows: list[tuple[int, int, bool, bool]] = []  # intersection, union, said nothing, true nothing
+        self._groups: list[int] = []
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def update(
-        self, pred_mask: npt.ArrayLike, true_mask: npt.ArrayLike, pred_empty: bool, true_empty: bool
+        self, pred_mask: npt.ArrayLike, true_mask: npt.ArrayLike, pred_empty: bool, true_empty: bool,
+        group: int | None = None,
     ) -> float:
         """Add one sample; returns its IoU. Masks: (H, W), anything that is not 0 is set.
 
-        pred_empty: the model said that nothing fits; true_empty: nothing does. Raises ValueError for masks of
-        different shapes and for an empty truth with pixels.
+        pred_empty: the model said that nothing fits; true_empty: nothing does; group: a number for the image, for
+        intervals(); without it the sample stands for itself. Raises ValueError for masks of different shapes and for an
+        empty truth with pixels.
         """
         pred, true = np.asarray(pred_mask).astype(bool), np.asarray(true_mask).astype(bool)
         if pred.shape != true.shape or pred.ndim != 2:
@@ -52,54 +58,51 @@ class GeneralizedReferringMetrics:
         if said_nothing:
             pred, area = np.zeros_like(true), 0
         common = int(np.count_nonzero(pred & true))
-        union = area + int(np.count_nonzero(true)) - common
-        self._rows.append((common, union, said_nothing, bool(true_empty)))
-        return float(_iou(np.array([self._rows[-1]], np.int64))[0])
+        return self._add((common, area + int(np.count_nonzero(true)) - common, said_nothing, bool(true_empty)), group)
+
+    def update_failed(self, true_mask: npt.ArrayLike, true_empty: bool, group: int | None = None) -> float:
+        """Add one sample whose answer was an error: wrong whatever is true, and neither nothing nor something."""
+        area = int(np.count_nonzero(np.asarray(true_mask)))
+        return self._add((0, area, not true_empty, bool(true_empty)), group)
+
+    def _add(self, row: tuple[int, int, bool, bool], group: int | None) -> float:
+        self._rows.append(row)
+        self._groups.append(-len(self._rows) if group is None else group)
+        return float(_iou(np.array([row], np.int64))[0])
+
+    def _parts(self) -> dict[str, tuple[FloatArray, FloatArray]]:
+        return parts(np.array(self._rows, np.int64).reshape(-1, 4))
 
     def compute(self) -> dict[str, float]:
         """All figures as fractions; NaN for one that has no sample to rest on."""
-        return figures(np.array(self._rows, np.int64).reshape(-1, 4))
+        sums = {name: (float(over.sum()), float(under.sum())) for name, (over, under) in self._parts().items()}
+        return {name: over / under if under else float("nan") for name, (over, under) in sums.items()}
 
-    def intervals(self, level: float = 0.95, rounds: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
-        """Bootstrap confidence intervals of compute()'s figures, over samples."""
-        rows, rng = np.array(self._rows, np.int64).reshape(-1, 4), np.random.default_rng(seed)
-        drawn: dict[str, list[float]] = {}
-        for _ in range(rounds if len(rows) else 0):
-            for name, value in figures(rows[rng.integers(len(rows), size=len(rows))]).items():
-                drawn.setdefault(name, []).append(value)
-        ends = [100 * (1 - level) / 2, 100 * (1 + level) / 2]
-        return {name: _span(values, ends) for name, values in drawn.items()}
+    def intervals(self, level: float = 0.95, rounds: int = ROUNDS, seed: int = 0) -> dict[str, tuple[float, float]]:
+        """Bootstrap confidence intervals of compute()'s figures, over groups."""
+        bootstrap = Bootstrap(self._groups, rounds, seed)
+        return {name: bootstrap.ratio(over, under, level) for name, (over, under) in self._parts().items()}
 
 
-def _span(values: list[float], ends: list[float]) -> tuple[float, float]:
-    known = [v for v in values if not np.isnan(v)]
-    low, high = np.percentile(known, ends) if known else (np.nan, np.nan)
-    return float(low), float(high)
-
-
-def _iou(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _iou(rows: npt.NDArray[np.int64]) -> FloatArray:
     """IoU of each row, by the protocol's rule for rows where nothing is."""
     common, union, said, true = rows.T
     ratio = common / np.maximum(union, 1)
     return np.where(true.astype(bool), said.astype(bool).astype(float), ratio)
 
 
-def figures(rows: npt.NDArray[np.int64]) -> dict[str, float]:
-    """The figures of rows (N, 4): intersection, union, said nothing, truly nothing."""
-    common, union, said, true = rows.T
-    said, true = said.astype(bool), true.astype(bool)
-    iou, targeted = _iou(rows), ~true
+def parts(rows: npt.NDArray[np.int64]) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Each figure as what is summed over what, one a row. rows (N, 4): intersection, union, said nothing, truly so."""
+    common, union = rows[:, 0].astype(np.float64), rows[:, 1].astype(np.float64)
+    said, true = rows[:, 2].astype(bool), rows[:, 3].astype(bool)
+    iou, empty, targeted = _iou(rows), true.astype(np.float64), (~true).astype(np.float64)
     out = {
-        "gIoU": _mean(iou),
-        "cIoU": float(common.sum() / union.sum()) if union.sum() else float("nan"),
-        "N_acc": _mean(said[true]),
-        "T_acc": _mean(~said[targeted]),
+        "gIoU": (iou, np.ones(len(rows))),
+        "cIoU": (common, union),
+        "N_acc": (said * empty, empty),
+        "T_acc": (~said * targeted, targeted),
     }
-    return out | {f"Pr@{t}": _mean(iou[targeted] >= t) for t in THRESHOLDS}
-
-
-def _mean(values: npt.NDArray[Any]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+    return out | {f"Pr@{t}": ((iou >= t) * targeted, targeted) for t in THRESHOLDS}
 
 
 def without_nan(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from refseg_ros.core.files import read_rgb
 from refseg_ros.data.dataset import DatasetError
-from refseg_ros.evaluation.evaluate import spread
 from refseg_ros.evaluation.mask_ap import MaskAveragePrecision, NamedMask
 from refseg_ros.evaluation.metrics import without_nan
 from refseg_ros.evaluation.panoptic import PanopticMap, PanopticQuality
+from refseg_ros.evaluation.tally import spread
 
 
 @dataclass(frozen=True, eq=False)
