@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from refseg_ros.core.boxes import oriented_box, quaternion
 from refseg_ros.core.camera import RayGrid, pixel_rays, project
-from refseg_ros.core.lifting import Lifter, LiftingConfig, oriented_box, quaternion
+from refseg_ros.core.lifting import Lifter, LiftingConfig
 from refseg_ros.core.types import Frame, Instance, Intrinsics
 
 CAMERA = Intrinsics(320, 240, 300.0, 310.0, 158.0, 121.0)
@@ -62,7 +63,7 @@ def test_box_is_measured(camera, slant):
     assert o.valid and o.depth_coverage == 1.0
     assert np.allclose(o.centroid_m, (0, 0, 1), atol=0.006)
     assert np.allclose(o.obb.size_m[:2], (0.2 * np.hypot(1, slant), 0.1), atol=0.015)
-    assert np.allclose(o.obb.center_m, o.centroid_m, atol=0.005)
+    assert np.allclose(o.obb.center_m, o.centroid_m, atol=0.008)  # its near half has more pixels
     assert np.isclose(np.linalg.norm(o.obb.quaternion_xyzw), 1)
     assert (o.colors == (200, 10, 20)).all() and len(o.colors) == len(o.points)
 
@@ -149,7 +150,7 @@ def test_quaternion_and_box_are_right_handed():
         )
         assert np.allclose(back, r, atol=1e-9)
     cloud = rng.uniform(-0.5, 0.5, (5000, 3)) * (0.3, 0.2, 0.1) + (0, 0, 1)
-    box = oriented_box(cloud.astype(np.float32), 0.0, 0.001)
+    box = oriented_box(cloud.T.astype(np.float32), 0.0)
     assert np.allclose(box.size_m, (0.3, 0.2, 0.1), atol=0.02)
 
 
@@ -159,7 +160,7 @@ def test_quaternion_and_box_are_right_handed():
         {"min_depth_m": 2.0, "max_depth_m": 1.0},
         {"max_depth_m": float("inf")},
         {"gap_m": 0.0},
-        {"trim": 0.5},
+        {"table_m": 0.0},
         {"min_coverage": 2.0},
         {"min_points": 3},
         {"step_ratio": float("nan")},

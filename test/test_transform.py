@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from refseg_ros.core.lifting import quaternion
+from refseg_ros.core.boxes import quaternion
 from refseg_ros.core.transform import (
     RigidTransform,
     rigid_transform,

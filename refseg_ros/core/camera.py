@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from refseg_ros.core.types import Intrinsics
 
+Rays = npt.NDArray[np.float32]
 _ITERATIONS = 20
 _MAX_ERROR_PX = 0.1
 _SETTLED = 1e-7
@@ -26,6 +27,8 @@ class RayGrid:
     def __init__(self) -> None:
         self._camera: Intrinsics | None = None
         self._rays = np.zeros((0, 0, 2), np.float32)
+        self._straight: Intrinsics | None = None
+        self._x = self._y = np.zeros((0, 0), np.float32)
 
     def rays(self, camera: Intrinsics) -> npt.NDArray[np.float32]:
         """float32 (H, W, 2): x/z and y/z of each pixel; NaN where the distortion cannot be undone."""
@@ -33,6 +36,20 @@ class RayGrid:
             self._rays = pixel_rays(camera, 0, 0, camera.width, camera.height)
             self._camera = camera
         return self._rays
+
+    def window(self, camera: Intrinsics, rows: slice, columns: slice) -> tuple[Rays, Rays]:
+        """x/z and y/z of the pixels [rows, columns], float32, to be broadcast to (h, w): without distortion one is
+        (1, w) and the other (h, 1), so that nothing of the picture's size is made or read."""
+        if camera.distorted:
+            grid = self.rays(camera)[rows, columns]
+            return grid[..., 0], grid[..., 1]
+        if camera != self._straight:
+            with np.errstate(over="ignore"):
+                x = (np.arange(camera.width, dtype=np.float64) - camera.cx) / camera.fx
+                y = (np.arange(camera.height, dtype=np.float64) - camera.cy) / camera.fy
+                self._x, self._y = x.astype(np.float32)[None, :], y.astype(np.float32)[:, None]
+            self._straight = camera
+        return self._x[:, columns], self._y[rows]
 
 
 def pixel_rays(camera: Intrinsics, x: int, y: int, width: int, height: int) -> npt.NDArray[np.float32]:

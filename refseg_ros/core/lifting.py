@@ -1,127 +1,243 @@
-"""Masks and depth to objects in 3-D: the points of one thing, its centroid and its oriented box.
+"""Masks and depth to objects in 3-D: the points of one thing, its centroid, its box, and how far to trust them.
 
 Every point comes from one pixel with a reading: nothing is filled in or guessed. Where there is too little, the
-object is invalid and its reason says why. Gravity is unknown here, so the box follows the visible points alone.
-Frame: the camera's optical frame, metres.
+object is invalid and its reason says why. Where a supporting plane is found, boxes stand on it; else they follow the
+visible points alone. Frame: the camera's optical frame, metres.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from refseg_ros.core.camera import RayGrid, pixel_rays
-from refseg_ros.core.types import BoolArray, Frame, Instance, Intrinsics, Object3D, OrientedBox
+from refseg_ros.core import surface
+from refseg_ros.core.boxes import Upright, oriented_box
+from refseg_ros.core.camera import RayGrid
+from refseg_ros.core.plane import PlaneConfig, PlaneTracker
+from refseg_ros.core.surface import SurfaceConfig
+from refseg_ros.core.types import Frame, Instance, Object3D, Plane
+from refseg_ros.core.uncertainty import Uncertainty
 
 Points = npt.NDArray[np.float32]
-Matrix = npt.NDArray[np.float64]
+MARGIN = 2  # pixels around a mask's box that its tests look at
+FAR = 1e4  # metres, or metres per metre: no picture reaches there
+SAMPLES = 2000  # pixels that the plane is sought in
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiftingConfig:
-    """What counts as a reading and as an object. Raises ValueError for values that cannot work.
+class LiftingConfig(SurfaceConfig):
+    """What counts as a reading, a surface and an object. Raises ValueError for values that cannot work.
 
-    Depth in (min_depth_m, max_depth_m) is a reading. A pixel at a step of more than step_m + step_ratio * depth is
-    dropped (mixed pixels). Readings further apart in depth than gap_m are different things, the largest is kept; then
-    those further than mad_factor robust deviations (and mad_floor_m) from the median go.
     An object needs min_points points and readings on min_coverage of its mask. Box sizes are never given below
-    min_extent_m; an object thinner than that in two directions is degenerate. trim: share cut at either end of the box.
+    min_extent_m; an object thinner than that in two directions is degenerate. What rises less than table_m (and 1.7
+    times the noise) above the plane is the plane. A thing whose lowest point is below stands_m stands on it.
+    occluded_share: of its outline with something nearer beside it. plane: look for one.
     """
 
-    min_depth_m: float = 0.05
-    max_depth_m: float = 10.0
-    step_m: float = 0.015
-    step_ratio: float = 0.02
-    gap_m: float = 0.06
-    mad_factor: float = 5.0
-    mad_floor_m: float = 0.05
     min_points: int = 30
     min_coverage: float = 0.05
     min_extent_m: float = 0.001
-    trim: float = 0.01
+    table_m: float = 0.002
+    stands_m: float = 0.02
+    occluded_share: float = 0.02
+    plane: bool = True
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.min_depth_m < self.max_depth_m < float("inf"):
-            raise ValueError(f"need 0 <= min_depth_m < max_depth_m, not {self.min_depth_m} and {self.max_depth_m}")
-        for name in ("step_m", "gap_m", "mad_factor", "mad_floor_m", "min_extent_m"):
+        super().__post_init__()
+        for name in ("min_extent_m", "table_m", "stands_m"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"LiftingConfig.{name} must be positive, not {getattr(self, name)}")
-        if not 0.0 <= self.step_ratio < 1.0 or not 0.0 <= self.min_coverage <= 1.0 or not 0.0 <= self.trim < 0.5:
-            raise ValueError("step_ratio must be in [0, 1), min_coverage in [0, 1] and trim in [0, 0.5)")
+        for name in ("min_coverage", "occluded_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"LiftingConfig.{name} must be in [0, 1], not {getattr(self, name)}")
         if self.min_points < 4:
             raise ValueError(f"min_points must be at least 4, not {self.min_points}")
 
 
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One instance's pixels. z float32 (h, w), 0 = no reading, of the crop at (left, top); pixels uint8 (h, w), not 0
+    where it measures the thing; box: of the mask, (x0, y0, x1, y1)."""
+
+    instance: Instance
+    box: tuple[int, int, int, int]
+    left: int
+    top: int
+    z: Points
+    pixels: surface.Pixels
+    coverage: float
+    depths: tuple[float, ...] = ()
+    occluded: bool = False
+    reason: str = ""
+
+
 class Lifter:
-    """Lifts the instances of a frame. State: the ray grid of the last distorted camera, or that of a lifter before this
-    one; one thread at a time."""
+    """Lifts the instances of a frame. State: the rays of the last camera, or those of a lifter before this one, and the
+    last plane; one thread at a time."""
 
     def __init__(self, config: LiftingConfig | None = None, grid: RayGrid | None = None) -> None:
         self.config = config or LiftingConfig()
         self._grid = grid or RayGrid()
+        self._planes = PlaneTracker(PlaneConfig(noise=self.config.noise))
+        self._uncertainty = Uncertainty()
 
     def lift(self, frame: Frame, instances: Sequence[Instance]) -> tuple[Object3D, ...]:
         """One Object3D an instance, in order; invalid ones carry their reason. Never raises for bad depth."""
         problem = depth_problem(frame)
         if problem:
             return tuple(Object3D(i.id, False, problem, frame.frame_id) for i in instances)
-        return tuple(self._lift(frame, instance) for instance in instances)
+        parts = [self._part(frame, instance) for instance in instances]
+        plane = self._plane(frame, parts) if self.config.plane else None
+        upright = None if plane is None else Upright.of(plane)
+        return tuple(self._object(frame, part, upright) for part in parts)
 
-    def _lift(self, frame: Frame, instance: Instance) -> Object3D:
-        config, camera, depth = self.config, frame.intrinsics, frame.depth
-        assert camera is not None and depth is not None  # depth_problem() has looked
-        x0, y0, x1, y1 = instance.box_xyxy
+    def _part(self, frame: Frame, instance: Instance) -> _Part:
+        """The pixels of an instance that measure its own surface."""
+        config, depth = self.config, frame.depth
+        assert depth is not None  # depth_problem() has looked
         ox, oy = instance.offset
-        mask = instance.mask[y0 - oy : y1 - oy, x0 - ox : x1 - ox]
+        x, y, w, h = cv2.boundingRect(instance.mask.view(np.uint8))
+        x0, y0, x1, y1 = box = ox + x, oy + y, ox + x + w, oy + y + h
+        left, top = max(0, x0 - MARGIN), max(0, y0 - MARGIN)
+        z, valid = surface.readings(depth[top : y1 + MARGIN, left : x1 + MARGIN], config)
+        mask = np.zeros(z.shape, np.uint8)
+        inner = instance.mask[y : y + h, x : x + w].view(np.uint8)
+        np.multiply(inner, 255, out=mask[y0 - top : y1 - top, x0 - left : x1 - left])
 
-        top, left = min(1, y0), min(1, x0)  # one pixel more around the box, for steps at its edge
-        wide = depth[y0 - top : y1 + 1, x0 - left : x1 + 1]
-        reading = (wide > config.min_depth_m) & (wide < config.max_depth_m)  # False for NaN
-        smooth = reading & ~_steps(wide, reading, config)
-        inner = slice(top, top + y1 - y0), slice(left, left + x1 - x0)
-        valid, smooth, z = reading[inner] & mask, smooth[inner] & mask, wide[inner]
-
-        area, count = int(np.count_nonzero(mask)), int(np.count_nonzero(valid))
+        pixels = cv2.bitwise_and(valid, mask)
+        area, count = cv2.countNonZero(mask), cv2.countNonZero(pixels)
         coverage = count / area
+        if count < config.min_points:
+            reason = f"only {count} of {area} mask pixels have depth; at least {config.min_points} are needed"
+            return _Part(instance, box, left, top, z, pixels, coverage, reason=reason)
+        if coverage < config.min_coverage:
+            reason = f"depth covers {coverage:.1%} of the mask; at least {config.min_coverage:.1%} is needed"
+            return _Part(instance, box, left, top, z, pixels, coverage, reason=reason)
+        noisy = cv2.bitwise_or(surface.flying(z, config), surface.behind_step(z, valid, config))
+        smooth = cv2.bitwise_and(pixels, cv2.bitwise_not(noisy))
+        if cv2.countNonZero(smooth) >= config.min_points:  # else a thing all of edges: better its edges than nothing
+            pixels = smooth
+        pixels, depths = surface.layers(z, pixels, config, max(config.min_points, area // 50))
+        occluded = surface.covered_by_nearer(z, valid, mask, pixels, config) > config.occluded_share
+        return _Part(instance, box, left, top, z, pixels, coverage, depths, occluded)
+
+    def _plane(self, frame: Frame, parts: Sequence[_Part]) -> Plane | None:
+        """The plane around and below what was measured, sought in every step-th pixel of every step-th row."""
+        assert frame.depth is not None and frame.intrinsics is not None
+        parts = [p for p in parts if not p.reason]
+        if not parts:
+            return None
+        size, boxes = frame.size, np.array([p.box for p in parts])
+        low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+        around = np.maximum((high - low) // 2, 40)
+        (x0, y0), (x1, y1) = np.maximum(low - around, 0).tolist(), np.minimum(high + around, size).tolist()
+        step = max(2, round(math.sqrt((x1 - x0) * (y1 - y0) / SAMPLES)))
+        z = frame.depth[y0:y1:step, x0:x1:step]
+        thing = np.zeros(z.shape, np.bool_)
+        for part in parts:
+            (ox, oy), mask = part.instance.offset, part.instance.mask
+            right, down = -(-max(0, ox - x0) // step), -(-max(0, oy - y0) // step)  # to the first sample in the mask
+            inside = mask[y0 + down * step - oy :: step, x0 + right * step - ox :: step]
+            place = thing[down : down + inside.shape[0], right : right + inside.shape[1]]
+            place |= inside[: place.shape[0], : place.shape[1]]
+        with np.errstate(invalid="ignore"):
+            valid = (z > self.config.min_depth_m) & (z < self.config.max_depth_m)
+        x, y = self._grid.window(frame.intrinsics, slice(y0, y1, step), slice(x0, x1, step))
+        rows = np.empty((*z.shape, 3))
+        rows[..., 0], rows[..., 1] = x, y
+        rows[..., 2] = 1.0 / np.where(valid, z, np.float32(1.0))
+        valid &= (np.abs(rows) < FAR).all(-1)  # False for NaN, where distortion leaves no ray
+        free, taken = rows[valid & ~thing], rows[valid & thing]
+        return self._planes.find(free[:, :2], free[:, 2], taken)
+
+    def _object(self, frame: Frame, part: _Part, upright: Upright | None) -> Object3D:
+        """The object that a part's pixels make."""
+        config, instance, camera, z = self.config, part.instance, frame.intrinsics, part.z
+        assert camera is not None
 
         def invalid(reason: str) -> Object3D:
-            return Object3D(instance.id, False, reason, frame.frame_id, depth_coverage=coverage)
+            return Object3D(instance.id, False, reason, frame.frame_id, depth_coverage=part.coverage)
 
-        if count < config.min_points:
-            return invalid(f"only {count} of {area} mask pixels have depth; at least {config.min_points} are needed")
-        if coverage < config.min_coverage:
-            return invalid(f"depth covers {coverage:.1%} of the mask; at least {config.min_coverage:.1%} is needed")
-        rays = self._rays(camera, x0, y0, x1 - x0, y1 - y0)
-        ray_ok = np.isfinite(rays).all(-1) if camera.distorted else True
-        pixels = smooth & ray_ok
-        if np.count_nonzero(pixels) < config.min_points:  # a thing all of edges: better its edges than nothing
-            pixels = valid & ray_ok
-        keep = np.flatnonzero(pixels)
-        keep = keep[_main_cluster(z.reshape(-1)[keep], config)]
-        if len(keep) < config.min_points:
-            return invalid(f"only {len(keep)} points hang together; at least {config.min_points} are needed")
-        points = np.empty((len(keep), 3), np.float32)
-        points[:, 2] = z.reshape(-1)[keep]
-        points[:, :2] = rays.reshape(-1, 2)[keep] * points[:, 2:]
-        if not np.isfinite(points).all():
+        if part.reason:
+            return invalid(part.reason)
+        h, w = z.shape
+        rays = self._grid.window(camera, slice(part.top, part.top + h), slice(part.left, part.left + w))
+        pixels = part.pixels if upright is None else self._above(part, rays, upright.plane)
+        kept = np.flatnonzero(pixels)
+        if len(kept) < config.min_points:
+            return invalid(f"only {len(kept)} points hang together; at least {config.min_points} are needed")
+        points = np.empty((3, len(kept)), np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # a K that cannot be: looked at below
+            for row, values in enumerate((rays[0] * z, rays[1] * z, z)):
+                values.reshape(-1).take(kept, out=points[row], mode="clip")
+        if camera.distorted and not (has_ray := np.isfinite(points[0])).all():
+            points, kept = points[:, has_ray], kept[has_ray]
+        if len(kept) < config.min_points or not float(np.abs(points).max()) < FAR:
             return invalid("the camera info puts the points out of range; check K and the distortion")
-        extents = _spread(points)
-        if extents[1] < config.min_extent_m:
-            return invalid(f"the points span only {extents[1] * 1e3:.2g} mm; the depth is degenerate")
-        colors = frame.rgb[y0:y1, x0:x1].reshape(-1, 3)[keep]
-        centroid = points.mean(0, dtype=np.float64)
-        box = oriented_box(points, config.trim, config.min_extent_m)
-        c = (float(centroid[0]), float(centroid[1]), float(centroid[2]))
-        return Object3D(instance.id, True, "", frame.frame_id, c, box, points, colors, coverage)
+        reference = points[:, :1].copy()  # sums of differences keep float32's digits
+        centred = points - reference
+        mean = centred.mean(1, keepdims=True)
+        centred -= mean
+        scatter = (centred @ centred.T).astype(np.float64) / len(kept)
+        centroid = (mean + reference)[:, 0].astype(np.float64)
+        span = math.sqrt(12 * max(float(np.linalg.eigvalsh(scatter)[1]), 0.0))  # if they were spread evenly
+        if span < config.min_extent_m:
+            return invalid(f"the points span only {span * 1e3:.2g} mm; the depth is degenerate")
 
-    def _rays(self, camera: Intrinsics, x: int, y: int, width: int, height: int) -> Points:
-        """float32 (height, width, 2); straight from K when there is no distortion, else a view of the cached grid."""
-        if not camera.distorted:
-            return pixel_rays(camera, x, y, width, height)
-        return self._grid.rays(camera)[y : y + height, x : x + width]
+        crop = np.ascontiguousarray(frame.rgb[part.top : part.top + h, part.left : part.left + w])
+        colors = crop.reshape(-1, 3).take(kept, axis=0)
+        pixel_m = float(centroid[2]) / max(camera.fx, camera.fy)
+        bottom = top = plane = None
+        if upright is not None:
+            plane = upright.plane
+            heights = np.array(plane.normal, np.float32) @ points + np.float32(plane.offset_m)
+            bottom, top = float(heights.min()), float(heights.max())
+            box = upright.box(points, heights, pixel_m, bottom < config.stands_m)
+        else:
+            box = oriented_box(points)
+        size = (
+            max(box.size_m[0], config.min_extent_m),
+            max(box.size_m[1], config.min_extent_m),
+            max(box.size_m[2], config.min_extent_m),
+        )
+        x0, y0, x1, y1 = part.box
+        return Object3D(
+            instance.id,
+            True,
+            "",
+            frame.frame_id,
+            (float(centroid[0]), float(centroid[1]), float(centroid[2])),
+            replace(box, size_m=size),
+            np.ascontiguousarray(points.T),
+            colors,
+            part.coverage,
+            centroid_cov_m2=self._uncertainty.centroid(centroid, scatter, pixel_m, config.noise),
+            size_std_m=self._uncertainty.sizes(size, pixel_m, plane is not None),
+            plane=plane,
+            bottom_m=bottom,
+            top_m=top,
+            occluded=part.occluded,
+            truncated=x0 == 0 or y0 == 0 or x1 == frame.size[0] or y1 == frame.size[1],
+            layer_depths_m=part.depths,
+        )
+
+    def _above(self, part: _Part, rays: tuple[Points, Points], plane: Plane) -> surface.Pixels:
+        """The part's pixels that rise above the plane, or all of them where most do not: a sheet on a table."""
+        config, z = self.config, part.z
+        a, b, c = (np.float32(n) for n in plane.normal)
+        with np.errstate(over="ignore", invalid="ignore"):
+            heights = (a * rays[0] + (b * rays[1] + c)) * z  # less the offset
+        depth = part.depths[0]
+        least = max(config.table_m, 1.7 * config.noise * depth * depth) - plane.offset_m
+        above = np.where(heights > np.float32(least), part.pixels, np.uint8(0))
+        count = cv2.countNonZero(above)
+        most = count >= config.min_points and 2 * count > cv2.countNonZero(part.pixels)
+        return above if most else part.pixels
 
 
 def depth_problem(frame: Frame) -> str:
@@ -138,89 +254,3 @@ def depth_problem(frame: Frame) -> str:
         k = frame.intrinsics
         return f"the camera info is for {k.width} x {k.height} and the image is {width} x {height}"
     return ""
-
-
-def _steps(depth: Points, reading: BoolArray, config: LiftingConfig) -> BoolArray:
-    """Pixels (h, w) with a 4-neighbour reading across a depth step."""
-    step = np.zeros(depth.shape, np.bool_)
-    z = np.where(reading, depth, np.float32(0))
-    for axis in (0, 1):
-        a, b = [slice(None)] * 2, [slice(None)] * 2
-        a[axis], b[axis] = slice(None, -1), slice(1, None)
-        za, zb = z[tuple(a)], z[tuple(b)]
-        both = reading[tuple(a)] & reading[tuple(b)]
-        jump = (np.abs(za - zb) > config.step_m + config.step_ratio * np.minimum(za, zb)) & both
-        step[tuple(a)] |= jump
-        step[tuple(b)] |= jump
-    return step
-
-
-def _main_cluster(z: Points, config: LiftingConfig) -> BoolArray:
-    """Which of the depths (N,) belong to the largest cluster: split at gaps, then cut by median and MAD."""
-    if not len(z):
-        return np.zeros(0, np.bool_)
-    width = config.gap_m / 4
-    bins = ((z - z.min()) / width).astype(np.int64)
-    filled = np.flatnonzero(np.bincount(bins))
-    cluster_of_bin = np.zeros(int(filled[-1]) + 1, np.int64)
-    cluster_of_bin[filled] = np.concatenate([[0], np.cumsum(np.diff(filled) > 4)])
-    cluster = cluster_of_bin[bins]
-    keep = cluster == np.bincount(cluster).argmax()
-    middle = np.median(z[keep])
-    distance = np.abs(z - middle)
-    deviation = 1.4826 * float(np.median(distance[keep]))
-    result: BoolArray = keep & (distance <= max(config.mad_factor * deviation, config.mad_floor_m))
-    return result
-
-
-def _axes(points: Points) -> tuple[Matrix, Matrix]:
-    """Principal axes as the columns of a rotation (3, 3), longest first, right-handed, and the mean (3,)."""
-    mean = points.mean(0, dtype=np.float64)
-    centred = points - mean
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    axes: Matrix = vectors[:, ::-1].astype(np.float64)
-    for k in (0, 1):  # one sign of the two that fit: the largest component is positive
-        if axes[np.argmax(np.abs(axes[:, k])), k] < 0:
-            axes[:, k] *= -1
-    axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
-    return axes, mean
-
-
-def _spread(points: Points) -> Matrix:
-    """Full extents (3,) along the principal axes, longest first, metres."""
-    axes, mean = _axes(points)
-    along = (points - mean) @ axes
-    extents: Matrix = np.sort(along.max(0) - along.min(0))[::-1]
-    return extents
-
-
-def oriented_box(points: Points, trim: float, min_extent_m: float) -> OrientedBox:
-    """The box of points (N, 3) along their principal axes, between the percentiles trim and 1 - trim."""
-    axes, mean = _axes(points)
-    along = np.sort((points - mean) @ axes, axis=0)
-    cut = int(trim * (len(along) - 1))
-    low, high = along[cut], along[len(along) - 1 - cut]
-    centre = mean + axes @ ((low + high) / 2)
-    size = np.maximum(high - low, min_extent_m)
-    return OrientedBox(
-        (float(centre[0]), float(centre[1]), float(centre[2])),
-        (float(size[0]), float(size[1]), float(size[2])),
-        quaternion(axes),
-    )
-
-
-def quaternion(rotation: Matrix) -> tuple[float, float, float, float]:
-    """The unit quaternion (x, y, z, w), w >= 0, of a rotation matrix (3, 3)."""
-    m = rotation
-    four = np.array(  # 4 q q^T from the matrix: its largest diagonal element gives the stable row
-        [
-            [1 + m[0, 0] - m[1, 1] - m[2, 2], m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[2, 1] - m[1, 2]],
-            [m[0, 1] + m[1, 0], 1 - m[0, 0] + m[1, 1] - m[2, 2], m[1, 2] + m[2, 1], m[0, 2] - m[2, 0]],
-            [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], 1 - m[0, 0] - m[1, 1] + m[2, 2], m[1, 0] - m[0, 1]],
-            [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], 1 + m[0, 0] + m[1, 1] + m[2, 2]],
-        ]
-    )
-    q = four[np.argmax(np.diag(four))]
-    q = q / np.linalg.norm(q)
-    q = -q if q[3] < 0 else q
-    return float(q[0]), float(q[1]), float(q[2]), float(q[3])

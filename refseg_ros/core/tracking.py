@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from refseg_ros.core.appearance import Look, differences, look
+from refseg_ros.core.boxes import quaternion
 from refseg_ros.core.camera_motion import CameraMotion
-from refseg_ros.core.lifting import quaternion
 from refseg_ros.core.track_filter import PositionFilter
 from refseg_ros.core.tracks import EventKind, Track, Tracked, TrackEvent, TrackState
 from refseg_ros.core.transform import RigidTransform, rotation_matrix

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from refseg_ros.core.lifting import quaternion
+from refseg_ros.core.boxes import quaternion
 from refseg_ros.core.types import Object3D, OrientedBox, Plane
 
 Matrix = npt.NDArray[np.float64]

@@ -23,7 +23,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
-from refseg_ros.core.lifting import quaternion
+from refseg_ros.core.boxes import quaternion
 from refseg_ros.core.transform import RigidTransform, rigid_transform
 
 KEPT_S = 10.0  # what tf2 keeps

@@ -1,0 +1,134 @@
+"""Which pixels of a mask measure the thing's own surface: no flying pixels, no other layers, no specks.
+
+All tests look at a pixel's own neighbourhood in the depth image, so that they cost the same for every pixel: a flying
+pixel differs from the median around it, a layer begins behind a step, a speck is a component of its own. Nothing is
+filled in: what has no reading stays a hole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Depth = npt.NDArray[Any]  # float32 (h, w), metres; Any because OpenCV's own types say no more
+Pixels = npt.NDArray[Any]  # uint8 (h, w), 0 or not 0
+SQUARE = np.ones((3, 3), np.uint8)
+WIDE = np.ones((5, 5), np.uint8)
+MOST_READ = 2000  # pixels of one component
+NOWHERE = np.float32(1e6)  # metres: behind everything
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceConfig:
+    """Depth in (min_depth_m, max_depth_m) is a reading. noise: its standard deviation at 1 m, metres; grows with z^2.
+
+    A reading further than outlier * its noise (and floor_m) from the median of its 3 x 3 neighbours flies. One that is
+    more than step_m + step_ratio * z behind a neighbour is across an edge: layers end there. Parts of one mask whose
+    depths come within gap_m of each other are one layer. Raises ValueError for values that cannot work.
+    """
+
+    min_depth_m: float = 0.05
+    max_depth_m: float = 10.0
+    noise: float = 0.0012
+    outlier: float = 4.0
+    floor_m: float = 0.002
+    step_m: float = 0.012
+    step_ratio: float = 0.008
+    gap_m: float = 0.03
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.min_depth_m < self.max_depth_m < float("inf"):
+            raise ValueError(f"need 0 <= min_depth_m < max_depth_m, not {self.min_depth_m} and {self.max_depth_m}")
+        for name in ("noise", "outlier", "floor_m", "step_m", "gap_m"):
+            if not 0.0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"SurfaceConfig.{name} must be positive, not {getattr(self, name)}")
+        if not 0.0 <= self.step_ratio < 1.0:
+            raise ValueError(f"SurfaceConfig.step_ratio must be in [0, 1), not {self.step_ratio}")
+
+
+def readings(depth: Depth, config: SurfaceConfig) -> tuple[Depth, Pixels]:
+    """Depth (h, w) with 0 where there is no reading, and where there is one (uint8, 255)."""
+    low, high = np.nextafter(np.float32(config.min_depth_m), np.float32(9)), np.float32(config.max_depth_m)
+    valid = cv2.inRange(depth, float(low), float(np.nextafter(high, np.float32(0))))  # NaN is not in a range
+    return cv2.copyTo(depth, valid), valid
+
+
+def flying(z: Depth, config: SurfaceConfig) -> Pixels:
+    """Readings (h, w; 0 none) that differ from the median around them, uint8 255. Holes count as near."""
+    off = cv2.absdiff(z, cv2.medianBlur(z, 3))
+    tolerance = cv2.multiply(z, z, scale=config.outlier * config.noise)
+    return cv2.compare(off, np.maximum(tolerance, np.float32(config.floor_m)), cv2.CMP_GT)
+
+
+def behind_step(z: Depth, valid: Pixels, config: SurfaceConfig) -> Pixels:
+    """Readings (h, w) behind an edge: an 8-neighbour is nearer by more than a step. uint8 255."""
+    nearest = cv2.erode(cv2.copyTo(z, valid, np.full(z.shape, NOWHERE, np.float32)), SQUARE)
+    return cv2.compare(nearest, cv2.addWeighted(z, 1 - config.step_ratio, z, 0, -config.step_m), cv2.CMP_LT)
+
+
+def layers(z: Depth, pixels: Pixels, config: SurfaceConfig, smallest: int) -> tuple[Pixels, tuple[float, ...]]:
+    """The pixels ((h, w), not 0) of the largest layer, and every layer's median depth, its own first.
+
+    pixels: a mask's readings without flying ones and those behind a step, so that connected means one surface.
+    Components of fewer than `smallest` pixels are specks and go. Components whose depths come within gap_m are one
+    thing cut in two by something before it.
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8, ltype=cv2.CV_16U)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if not len(areas):
+        return pixels, ()
+    large = np.flatnonzero(areas >= min(smallest, int(areas.max()))) + 1
+    spans = [_span(z, labels, stats[label], int(label)) for label in large]
+    group = _joined([(low, high) for low, _, high in spans], config.gap_m)
+    order = np.argsort(-np.bincount(group, weights=areas[large - 1]), kind="stable")
+    depths = []
+    for g in order:
+        members = np.flatnonzero(group == g)
+        depths.append(spans[members[np.argmax(areas[large[members] - 1])]][1])
+    chosen = np.zeros(count, np.uint8)
+    chosen[large[group == order[0]]] = 1
+    return (pixels if chosen[1:].all() else chosen[labels]), tuple(depths)
+
+
+def _span(z: Depth, labels: Pixels, stats: npt.NDArray[Any], label: int) -> tuple[float, ...]:
+    """The 5th, 50th and 95th percentile of a component's depth."""
+    x, y, w, h = stats[:4].tolist()
+    step = max(1, int(np.sqrt(w * h / MOST_READ)))  # a regular part of a large one tells as much
+    window = slice(y, y + h, step), slice(x, x + w, step)
+    part = z[window][labels[window] == label]
+    if len(part) < 20:
+        part = z[y : y + h, x : x + w][labels[y : y + h, x : x + w] == label]
+    at = len(part) // 20, len(part) // 2, len(part) - 1 - len(part) // 20
+    part.partition(at)
+    return tuple(float(part[i]) for i in at)
+
+
+def _joined(spans: list[tuple[float, float]], gap: float) -> npt.NDArray[np.int64]:
+    """The group of each span (low, high): those that overlap or come within gap of each other share one."""
+    order = sorted(range(len(spans)), key=lambda i: spans[i][0])
+    group = np.zeros(len(spans), np.int64)
+    reach, number = -np.inf, -1
+    for i in order:
+        low, high = spans[i]
+        if low > reach + gap:
+            number, reach = number + 1, high
+        reach = max(reach, high)
+        group[i] = number
+    return group
+
+
+def covered_by_nearer(z: Depth, valid: Pixels, mask: Pixels, pixels: Pixels, config: SurfaceConfig) -> float:
+    """The share of the outline of `pixels`, the thing's own, beside which something outside the mask is nearer.
+
+    valid: 255 where there is a reading; mask: 255 inside; both uint8 (h, w)."""
+    outside = cv2.copyTo(z, cv2.compare(valid, mask, cv2.CMP_GT), np.full(z.shape, NOWHERE, np.float32))
+    nearer = cv2.compare(
+        cv2.erode(outside, WIDE), cv2.addWeighted(z, 1 - config.step_ratio, z, 0, -config.step_m), cv2.CMP_LT
+    )
+    outline = cv2.bitwise_and(pixels, cv2.bitwise_not(cv2.erode(pixels, SQUARE, borderValue=0)))
+    length = cv2.countNonZero(outline)
+    return cv2.countNonZero(cv2.bitwise_and(outline, nearer)) / max(length, 1)
