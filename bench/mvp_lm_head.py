@@ -33,12 +33,23 @@ from refseg_ros.evaluation.metrics import without_nan
 from refseg_ros.evaluation.panoptic import PanopticMap, PanopticQuality
 from refseg_ros.models.compact.backbone import Backbone, network_input
 from refseg_ros.models.compact.language import TextEncoder
-from refseg_ros.models.heads.mvp_lm import Instruction, MVPLMHead, Target, Task, compact, losses, target_of
+from refseg_ros.models.heads.mvp_lm import (
+    Instruction,
+    MVPLMHead,
+    Target,
+    Task,
+    average_spans,
+    compact,
+    losses,
+    target_of,
+)
+from refseg_ros.models.heads.mvp_lm.encoded import EncodedImages
 from refseg_ros.models.heads.mvp_lm.perception import instances, panoptic, refer_scores
 from refseg_ros.models.heads.mvp_lm.prompts import word_list
 from refseg_ros.sim.catalogue import CATALOGUE
-from refseg_ros.sim.generate import load_scene, segments
+from refseg_ros.sim.generate import segments
 from refseg_ros.sim.pool import STUFF
+from refseg_ros.sim.stored import load_scene
 
 LANGUAGE, SIZE, CELL, SEEN = 384, (240, 320), 4, 12
 THINGS = sorted({entry.noun for entry in CATALOGUE.values()})
@@ -55,20 +66,33 @@ class Picture:
     said: list[tuple[str, list[int]]]
 
 
-@dataclass
+def read(texts: list[str]) -> dict[str, Tensor]:
+    """Averaged MiniLM states of each text."""
+    encoder, ordered, out = TextEncoder(), sorted(set(texts), key=len), {}
+    for start in track(range(0, len(ordered), 64), description=f"{len(ordered)} texts"):
+        some = ordered[start : start + 64]
+        states, valid = encoder(some)
+        out |= dict(zip(some, average_spans(states, valid[:, None])[:, 0], strict=True))
+    return out
+
+
+def prepared(scenes: Path) -> tuple[list[Picture], list[Picture], dict[str, Tensor]]:
+    """Pictures for training and validation, and the states of all texts; kept beside the scenes between runs."""
+    kept = scenes / "mvp_lm_bench.pt"
+    if not kept.exists():
+        backbone, rng = Backbone(), random.Random(0)
+        train, val = (load(scenes / name, backbone, rng) for name in ("train", "val"))
+        texts = read([*THINGS, *STUFF, *(t for p in (*train, *val) for t, _ in p.said)])
+        torch.save(([vars(p) for p in train], [vars(p) for p in val], texts), kept)
+    train, val, texts = torch.load(kept, weights_only=False)
+    return [Picture(**p) for p in train], [Picture(**p) for p in val], texts
+
+
+@dataclass(frozen=True)
 class Texts:
-    """Averaged MiniLM states by text, worked out once."""
+    """Averaged MiniLM states by text, as instructions."""
 
-    encoder: TextEncoder
     known: dict[str, Tensor]
-
-    def learn(self, texts: list[str]) -> None:
-        new = sorted(set(texts) - set(self.known), key=len)
-        for start in track(range(0, len(new), 64), description=f"{len(new)} texts"):
-            states, valid = self.encoder(new[start : start + 64])
-            weight = valid[..., None].float()
-            means = (states * weight).sum(1) / weight.sum(1)
-            self.known |= dict(zip(new[start : start + 64], means, strict=True))
 
     def words(self, lists: list[list[str]]) -> Instruction:
         most = max(len(names) for names in lists)
@@ -131,22 +155,34 @@ def inside(count: int) -> Tensor:
     return known
 
 
-def step(net: MVPLMHead, batch: list[Picture], texts: Texts, rng: random.Random, sentences: int) -> dict[str, Tensor]:
-    """Losses of one word list and `sentences` expressions for each picture."""
+def step(
+    net: MVPLMHead, batch: list[Picture], texts: Texts, rng: random.Random, words: bool, sentences: int
+) -> dict[str, Tensor]:
+    """Losses of one word list (with `words`) and of `sentences` expressions for each picture."""
     maps = [torch.stack(level).float() for level in zip(*(p.maps for p in batch), strict=True)]
     images = net.encode(maps, inside(len(batch)))
+    out: dict[str, Tensor] = {}
+    if words:
+        out |= {f"words {k}": v for k, v in word_losses(net, images, batch, texts, rng).items()}
+    if sentences:
+        chosen = [(n, *said) for n, p in enumerate(batch) for said in rng.sample(p.said, min(sentences, len(p.said)))]
+        wanted = [teachable(batch[n], ids, [0] * len(ids), [False] * len(ids)) for n, _, ids in chosen]
+        said, where = texts.sentences([t for _, t, _ in chosen]), torch.tensor([n for n, _, _ in chosen])
+        spoken = losses(net.decode(images, said, Task.SENTENCE, where), wanted)
+        out |= {f"sentence {k}": v for k, v in spoken.items()}
+    return out
+
+
+def word_losses(
+    net: MVPLMHead, images: EncodedImages, batch: list[Picture], texts: Texts, rng: random.Random
+) -> dict[str, Tensor]:
     lists = [word_list(list(p.names.values()), [*THINGS, *STUFF], 20, rng) for p in batch]
     listed = []
     for picture, names in zip(batch, lists, strict=True):
         ids = list(picture.names)
         labels = [names.index(picture.names[i]) for i in ids]
         listed.append(teachable(picture, ids, labels, [picture.names[i] in STUFF for i in ids]))
-    out = losses(net.decode(images, texts.words(lists), Task.PANOPTIC, targets=listed), listed)
-    chosen = [(n, *said) for n, p in enumerate(batch) for said in rng.sample(p.said, min(sentences, len(p.said)))]
-    wanted = [teachable(batch[n], ids, [0] * len(ids), [False] * len(ids)) for n, _, ids in chosen]
-    where = torch.tensor([n for n, _, _ in chosen])
-    spoken = losses(net.decode(images, texts.sentences([t for _, t, _ in chosen]), Task.SENTENCE, where), wanted)
-    return {f"words {k}": v for k, v in out.items()} | {f"sentence {k}": v for k, v in spoken.items()}
+    return losses(net.decode(images, texts.words(lists), Task.PANOPTIC, targets=listed), listed)
 
 
 @torch.inference_mode()
@@ -207,28 +243,31 @@ def evaluate(net: MVPLMHead, pictures: list[Picture], texts: Texts) -> dict[str,
 def main(
     scenes: Annotated[Path, typer.Option(help="Folder with train/ and val/ that hold stuff ids.")],
     json_file: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
-    minutes: float = 10.0,
+    minutes: Annotated[float, typer.Option(help="Of CPU time, so that a busy machine does not matter.")] = 10.0,
     images: int = 4,
+    words: bool = True,
     sentences: int = 4,
+    queries: int = 30,
+    query_selection: bool = True,
+    base_queries: bool = True,
     learning_rate: float = 6e-4,
     seed: int = 0,
 ) -> None:
-    """Train for some minutes by the clock and report."""
+    """Train for some minutes and report."""
     rng = random.Random(seed)
     torch.manual_seed(seed)
-    backbone = Backbone()
-    train, val = (load(scenes / name, backbone, rng) for name in ("train", "val"))
-    texts = Texts(TextEncoder(), {})
-    texts.learn([*THINGS, *STUFF, *(t for p in (*train, *val) for t, _ in p.said)])
-    net = MVPLMHead(compact(LANGUAGE))
+    train, val, known = prepared(scenes)
+    texts = Texts(known)
+    switches = {"queries": queries, "query_selection": query_selection, "base_queries": base_queries}
+    net = MVPLMHead(compact(LANGUAGE, **switches))
     optimizer = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=0.05)
     average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
-    began, steps, curve, running = time.monotonic(), 0, [], None
-    while (share := (time.monotonic() - began) / 60 / minutes) < 1:
+    began, steps, curve, running = time.process_time(), 0, [], None
+    while (share := (time.process_time() - began) / 60 / minutes) < 1:
         rate = learning_rate * min(1, (steps + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        parts = step(net.train(), rng.sample(train, images), texts, rng, sentences)
+        parts = step(net.train(), rng.sample(train, images), texts, rng, words, sentences)
         total = torch.stack(list(parts.values())).sum()
         optimizer.zero_grad()
         total.backward()
