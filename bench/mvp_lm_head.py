@@ -35,6 +35,7 @@ from refseg_ros.models.compact.backbone import Backbone, network_input
 from refseg_ros.models.compact.language import TextEncoder
 from refseg_ros.models.heads.mvp_lm import (
     Instruction,
+    LossWeights,
     MVPLMHead,
     Target,
     Task,
@@ -97,10 +98,12 @@ class Texts:
     def words(self, lists: list[list[str]]) -> Instruction:
         most = max(len(names) for names in lists)
         phrases, there = torch.zeros(len(lists), most, LANGUAGE), torch.zeros(len(lists), most, dtype=torch.bool)
+        stuff = torch.zeros_like(there)
         for row, names in enumerate(lists):
             phrases[row, : len(names)] = torch.stack([self.known[n] for n in names])
             there[row, : len(names)] = True
-        return Instruction(phrases, there, phrases.sum(1) / there.sum(1, keepdim=True))
+            stuff[row, : len(names)] = torch.tensor([n in STUFF for n in names])
+        return Instruction(phrases, there, phrases.sum(1) / there.sum(1, keepdim=True), stuff)
 
     def sentences(self, texts: list[str]) -> Instruction:
         states = torch.stack([self.known[t] for t in texts])
@@ -156,25 +159,26 @@ def inside(count: int) -> Tensor:
 
 
 def step(
-    net: MVPLMHead, batch: list[Picture], texts: Texts, rng: random.Random, words: bool, sentences: int
+    net: MVPLMHead, batch: list[Picture], texts: Texts, rng: random.Random, words: bool, sentences: int,
+    weights: LossWeights,
 ) -> dict[str, Tensor]:
     """Losses of one word list (with `words`) and of `sentences` expressions for each picture."""
     maps = [torch.stack(level).float() for level in zip(*(p.maps for p in batch), strict=True)]
     images = net.encode(maps, inside(len(batch)))
     out: dict[str, Tensor] = {}
     if words:
-        out |= {f"words {k}": v for k, v in word_losses(net, images, batch, texts, rng).items()}
+        out |= {f"words {k}": v for k, v in word_losses(net, images, batch, texts, rng, weights).items()}
     if sentences:
         chosen = [(n, *said) for n, p in enumerate(batch) for said in rng.sample(p.said, min(sentences, len(p.said)))]
         wanted = [teachable(batch[n], ids, [0] * len(ids), [False] * len(ids)) for n, _, ids in chosen]
         said, where = texts.sentences([t for _, t, _ in chosen]), torch.tensor([n for n, _, _ in chosen])
-        spoken = losses(net.decode(images, said, Task.SENTENCE, where), wanted)
+        spoken = losses(net.decode(images, said, Task.SENTENCE, where), wanted, weights=weights)
         out |= {f"sentence {k}": v for k, v in spoken.items()}
     return out
 
 
 def word_losses(
-    net: MVPLMHead, images: EncodedImages, batch: list[Picture], texts: Texts, rng: random.Random
+    net: MVPLMHead, images: EncodedImages, batch: list[Picture], texts: Texts, rng: random.Random, weights: LossWeights
 ) -> dict[str, Tensor]:
     lists = [word_list(list(p.names.values()), [*THINGS, *STUFF], 20, rng) for p in batch]
     listed = []
@@ -182,7 +186,7 @@ def word_losses(
         ids = list(picture.names)
         labels = [names.index(picture.names[i]) for i in ids]
         listed.append(teachable(picture, ids, labels, [picture.names[i] in STUFF for i in ids]))
-    return losses(net.decode(images, texts.words(lists), Task.PANOPTIC, targets=listed), listed)
+    return losses(net.decode(images, texts.words(lists), Task.PANOPTIC, targets=listed), listed, weights=weights)
 
 
 @torch.inference_mode()
@@ -244,9 +248,11 @@ def main(
     scenes: Annotated[Path, typer.Option(help="Folder with train/ and val/ that hold stuff ids.")],
     json_file: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
     minutes: Annotated[float, typer.Option(help="Of CPU time, so that a busy machine does not matter.")] = 10.0,
-    images: int = 4,
+    weights: Annotated[Path | None, typer.Option(help="Where to keep the averaged weights.")] = None,
+    images: int = 3,
     words: bool = True,
-    sentences: int = 4,
+    sentences: int = 5,
+    centres: Annotated[float, typer.Option(help="Weight of our lesson for tokens; 0 as published.")] = 2.0,
     queries: int = 30,
     query_selection: bool = True,
     base_queries: bool = True,
@@ -267,7 +273,7 @@ def main(
         rate = learning_rate * min(1, (steps + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        parts = step(net.train(), rng.sample(train, images), texts, rng, words, sentences)
+        parts = step(net.train(), rng.sample(train, images), texts, rng, words, sentences, LossWeights(centres=centres))
         total = torch.stack(list(parts.values())).sum()
         optimizer.zero_grad()
         total.backward()
@@ -282,6 +288,8 @@ def main(
             print(f"step {steps}, {share * minutes:.1f} min: loss {running['total']:.1f}", flush=True)
     figures = evaluate(average.module, val, texts)
     figures |= {"steps": steps, "minutes": minutes, "parameters": sum(p.numel() for p in net.parameters())}
+    if weights is not None:
+        torch.save(average.module.state_dict(), weights)
     json_file.parent.mkdir(parents=True, exist_ok=True)
     json_file.write_text(json.dumps({**figures, "curve": curve}, indent=1))
     print(json.dumps(figures, indent=1))

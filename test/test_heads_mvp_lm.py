@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 
 from refseg_ros.models.heads.mvp_lm import (  # noqa: E402
     Instruction,
+    LossWeights,
     MVPLMConfig,
     MVPLMHead,
     Task,
@@ -16,6 +17,7 @@ from refseg_ros.models.heads.mvp_lm import (  # noqa: E402
     losses,
     target_of,
 )
+from refseg_ros.models.heads.mvp_lm.centres import TokenScores, centre_loss, middle  # noqa: E402
 from refseg_ros.models.heads.mvp_lm.config import STRIDES  # noqa: E402
 from refseg_ros.models.heads.mvp_lm.denoising import blocked, noisy  # noqa: E402
 from refseg_ros.models.heads.mvp_lm.pixel_decoder import proposals  # noqa: E402
@@ -126,7 +128,7 @@ def test_queries_are_the_most_similar_tokens_of_the_picture_and_none_of_the_padd
     with torch.no_grad():
         pixels = net.encode(vision(), inside)
         embedded = net.text(text.phrases_bkc)
-        start = net.queries(pixels, text.summary_bc, embedded, text.there_bk, net.heads)
+        start = net.queries(pixels, text, embedded, net.heads)
         score = net.heads.similarity.compare(pixels.keys_vtd, embedded)[0].amax(-1)
     known = torch.cat([inside[:, :: 16 // h, :: 16 // w].flatten(1) for h, w in pixels.shapes], 1)
     assert torch.equal(pixels.inside_vt, known) and 0 < int(known[0].sum()) < known.shape[1]
@@ -136,6 +138,55 @@ def test_queries_are_the_most_similar_tokens_of_the_picture_and_none_of_the_padd
     assert torch.all(start.boxes_bq4[..., 0] < 0.5)
     base = net.queries.base(text.summary_bc).reshape(2, 8, -1)
     torch.testing.assert_close(start.content_bqd, start.selected_bqd + base)
+
+
+def test_things_are_not_chosen_for_looking_like_stuff():
+    net, text = head().eval(), words((2, 2))
+    only = replace(text, phrases_bkc=text.phrases_bkc[:, :1], there_bk=text.there_bk[:, :1])
+    with_stuff = replace(text, stuff_bk=torch.tensor([[False, True]] * 2))
+    with torch.no_grad():
+        boxes = [net(vision(), t, Task.WORDS).answer.boxes_bq4 for t in (only, with_stuff, text)]
+    torch.testing.assert_close(boxes[0], boxes[1], atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(boxes[0], boxes[2], atol=1e-3)
+
+
+def test_the_middle_of_a_thing_is_a_cell_of_it():
+    ring = torch.ones(7, 7)
+    ring[2:5, 2:5] = 0
+    row, col = middle(ring)
+    assert ring[row, col] == 1 and max(abs(row - 3), abs(col - 3)) == 2
+    speck = torch.zeros(7, 7)
+    speck[5, 1], speck[5, 2] = 0.2, 0.1
+    assert middle(speck) == (5, 1)
+
+
+def test_centres_are_taught_their_names_and_the_rest_of_a_thing_is_left_alone():
+    masks = torch.zeros(2, 8, 8)
+    masks[0, 1:4, 1:4], masks[1, 6:] = 1, 1
+    target = target_of(masks, [1, 0], [False, True])
+    right = torch.zeros(1, 2, 8, 8)
+    background = torch.full((1, 8, 8), 30.0)
+    right[0, 1, 2, 2], background[0, 2, 2] = 30.0, 0.0
+    inside = torch.ones(1, 8, 8, dtype=torch.bool)
+    assert float(centre_loss(TokenScores(right, background, inside), [target], False)) < 1e-6
+    background[0, 1:4, 1:4] = 0  # the thing's other cells may say what they like
+    assert float(centre_loss(TokenScores(right, background, inside), [target], False)) < 1e-6
+    wrong = right.roll(1, 1)
+    assert float(centre_loss(TokenScores(wrong, background, inside), [target], False)) == pytest.approx(30, abs=1e-3)
+    inside[:, :5] = False  # in the padding nothing counts, but a thing's middle
+    background[:, :5] = -30
+    assert float(centre_loss(TokenScores(right, background, inside), [target], False)) < 1e-6
+    said = torch.full((1, 1, 8, 8), -30.0)
+    said[0, 0, 2, 2] = 30
+    one = target_of(masks[:1], [0])
+    assert float(centre_loss(TokenScores(said, background, inside), [one], True)) < 1e-6
+    boxes_only = replace(one, masks_nhw=None)
+    assert float(centre_loss(TokenScores(said, background, inside), [boxes_only], True)) == 0
+    output = head()(vision(), words((1, 1)), Task.SENTENCE)
+    targets = [one, target_of(masks[:0], [])]
+    assert "centres" not in losses(output, targets)
+    parts = losses(output, targets, weights=LossWeights(centres=2.0))
+    assert float(parts["centres"]) == pytest.approx(2 * float(centre_loss(output.tokens, targets, True)), rel=1e-5)
 
 
 def test_answers_never_see_the_denoising_queries():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from refseg_ros.models.heads.mvp_lm.centres import TokenScores
 from refseg_ros.models.heads.mvp_lm.config import MVPLMConfig
 from refseg_ros.models.heads.mvp_lm.decoder import MultiGranularityDecoder
 from refseg_ros.models.heads.mvp_lm.denoising import Denoising, blocked, noisy
@@ -38,13 +39,14 @@ class Task(enum.Enum):
 class MVPLMOutput:
     """layers: the selected tokens first (where there is a selection), then each decoder layer; the last is the answer.
     Its first `things` queries are for things, the others for stuff. denoised: the decoder layers' predictions for the
-    denoising queries."""
+    denoising queries. tokens: how the image's own tokens scored. All predictions share their mask features."""
 
     task: Task
     things: int
     layers: tuple[Prediction, ...]
     denoising: Denoising | None = None
     denoised: tuple[Prediction, ...] = ()
+    tokens: TokenScores | None = None
 
     @property
     def answer(self) -> Prediction:
@@ -79,9 +81,7 @@ class MVPLMHead(nn.Module):
         else:
             inside = inside_tokens(inside_vhw, shapes)
         memory = None if self.queries.memory is None else self.queries.memory(tokens)
-        # Without a gradient: keys only choose tokens, and a chosen token's key is worked out again to be taught.
-        with torch.no_grad():
-            keys = None if memory is None else self.heads.similarity.keys(memory)
+        keys = None if memory is None else self.heads.similarity.keys(memory)
         return EncodedImages(shapes, inside, mask_features, memory, keys, self.decoder.values(tokens, inside))
 
     def decode(
@@ -104,7 +104,7 @@ class MVPLMHead(nn.Module):
         images = images if image_b is None else images.of(image_b)
         there = instruction.there_bk
         text = self.text(instruction.phrases_bkc)
-        start = self.queries(images, instruction.summary_bc, text, there, self.heads)
+        start = self.queries(images, instruction, text, self.heads)
         content, boxes, things = start.content_bqd, start.start_bq4, start.content_bqd.shape[1]
         if task is Task.PANOPTIC:
             content = torch.cat([content, self.stuff_content.expand(len(content), -1, -1)], 1)
@@ -124,7 +124,7 @@ class MVPLMHead(nn.Module):
             chosen = self.heads(start.selected_bqd, start.boxes_bq4, text, there, images.mask_features_vdhw)
             own.insert(0, chosen)
         noised = tuple(last for _, last in split) if denoising is not None else ()
-        return MVPLMOutput(task, things, tuple(own), denoising, noised)
+        return MVPLMOutput(task, things, tuple(own), denoising, noised, start.tokens)
 
     def forward(
         self,

@@ -14,11 +14,13 @@ MOST_SCALE = 100.0
 @dataclass(frozen=True, eq=False)
 class Instruction:
     """Of B samples. phrases_bkc: averaged states of each phrase (a name of the word list, or the one sentence);
-    there_bk: bool, False for padding; summary_bc: state of <PER>. Every sample has at least one phrase."""
+    there_bk: bool, False for padding; summary_bc: state of <PER>; stuff_bk: bool, which names are stuff, None for none
+    of them. Every sample has at least one phrase."""
 
     phrases_bkc: Tensor
     there_bk: Tensor
     summary_bc: Tensor
+    stuff_bk: Tensor | None = None
 
 
 def average_spans(states_btc: Tensor, member_bkt: Tensor) -> Tensor:

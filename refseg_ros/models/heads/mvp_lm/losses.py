@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.loss.loss_for_object_detection import generalized_box_iou
 
+from refseg_ros.models.heads.mvp_lm.centres import centre_loss
 from refseg_ros.models.heads.mvp_lm.denoising import Denoising
 from refseg_ros.models.heads.mvp_lm.head import MVPLMOutput, Task
-from refseg_ros.models.heads.mvp_lm.matching import LossWeights, at_points, match, resized
+from refseg_ros.models.heads.mvp_lm.matching import LossWeights, at_points, match
 from refseg_ros.models.heads.mvp_lm.prediction import Prediction, corners
-from refseg_ros.models.heads.mvp_lm.targets import Target
+from refseg_ros.models.heads.mvp_lm.targets import Target, resized
 
 OVERSAMPLE, UNSURE_SHARE = 3, 0.75
 
@@ -56,6 +57,8 @@ def losses(
         pairs = Pairs(row, query, output.denoising.truth_bm[row, query])
         part = _layer(prediction, features, pairs, targets, output.task, weights, mask_points, output.denoising)
         _add(total, part, "denoising_")
+    if weights.centres and output.tokens is not None:
+        total["centres"] = weights.centres * centre_loss(output.tokens, targets, output.task is Task.SENTENCE)
     return total
 
 

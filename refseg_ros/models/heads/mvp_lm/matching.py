@@ -13,14 +13,15 @@ from transformers.loss.loss_for_object_detection import generalized_box_iou
 
 from refseg_ros.models.heads.mvp_lm.head import Task
 from refseg_ros.models.heads.mvp_lm.prediction import Prediction, corners
-from refseg_ros.models.heads.mvp_lm.targets import Target
+from refseg_ros.models.heads.mvp_lm.targets import Target, resized
 
 FORBIDDEN = 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """The published ones, for costs and losses alike. background: of a word query that answers for nothing."""
+    """The published ones, for costs and losses alike. background: of a word query that answers for nothing; centres:
+    ours, see centres.py."""
 
     similarity: float = 2.0
     background: float = 0.1
@@ -28,13 +29,7 @@ class LossWeights:
     giou: float = 2.0
     bce: float = 5.0
     dice: float = 5.0
-
-
-def resized(masks_nhw: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Target masks (N, h, w) as shares of the cells of another grid."""
-    if masks_nhw.shape[-2:] == grid or not len(masks_nhw):
-        return masks_nhw.reshape(-1, *grid)
-    return F.interpolate(masks_nhw[:, None], size=grid, mode="area")[:, 0]
+    centres: float = 0.0
 
 
 def at_points(masks_nhw: Tensor, points_np2: Tensor) -> Tensor:

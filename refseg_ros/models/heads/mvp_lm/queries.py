@@ -7,20 +7,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from refseg_ros.models.heads.mvp_lm.centres import TokenScores
 from refseg_ros.models.heads.mvp_lm.config import MVPLMConfig
 from refseg_ros.models.heads.mvp_lm.encoded import EncodedImages
-from refseg_ros.models.heads.mvp_lm.pixel_decoder import proposals
-from refseg_ros.models.heads.mvp_lm.prediction import PerceptionHeads
+from refseg_ros.models.heads.mvp_lm.language import Instruction
+from refseg_ros.models.heads.mvp_lm.pixel_decoder import Shapes, proposals
+from refseg_ros.models.heads.mvp_lm.prediction import NEVER, PerceptionHeads
 
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """content_bqd and boxes_bq4 (cxcywh, 0..1); selected_bqd: the chosen image tokens, which are taught like queries;
-    None without selection."""
+    """content_bqd and boxes_bq4 (cxcywh, 0..1); selected_bqd: the chosen image tokens, which are taught like queries,
+    and tokens: how all of the finest level scored; both None without selection."""
 
     content_bqd: Tensor
     boxes_bq4: Tensor
     selected_bqd: Tensor | None
+    tokens: TokenScores | None
 
     @property
     def start_bq4(self) -> Tensor:
@@ -29,7 +32,7 @@ class Queries:
 
 
 class DynamicQueries(nn.Module):
-    """N queries = base vectors, an MLP on the state of <PER>, + the N tokens most similar to any of the phrases."""
+    """N queries = base vectors, an MLP on the state of <PER>, + the N tokens most similar to any name of a thing."""
 
     def __init__(self, config: MVPLMConfig) -> None:
         super().__init__()
@@ -48,26 +51,40 @@ class DynamicQueries(nn.Module):
             self.boxes = nn.Parameter(torch.randn(self.count, 4))
 
     def forward(
-        self, images: EncodedImages, summary_bc: Tensor, text_bkd: Tensor, there_bk: Tensor, heads: PerceptionHeads
+        self, images: EncodedImages, instruction: Instruction, text_bkd: Tensor, heads: PerceptionHeads
     ) -> Queries:
-        """images: one row a sample; text_bkd: embedded phrases, there_bk: False for padding.
+        """images: one row a sample; text_bkd: the instruction's phrases, embedded.
 
         Raises ValueError with fewer tokens than queries.
         """
-        batch, tokens = images.inside_vt.shape
+        selected, tokens = None, None
         if images.memory_vtd is None or images.keys_vtd is None:
-            content, boxes, selected = self.content.expand(batch, -1, -1), self.boxes.sigmoid(), None
-            boxes = boxes.expand(batch, -1, -1)
+            content, boxes = (p.expand(len(text_bkd), -1, -1) for p in (self.content, self.boxes.sigmoid()))
         else:
-            if tokens < self.count:
-                raise ValueError(f"an image of {tokens} tokens cannot give {self.count} queries: configure fewer")
-            with torch.no_grad():  # which ones are chosen is not differentiable; how they score is taught elsewhere
-                score, _ = heads.similarity.compare(images.keys_vtd, text_bkd)
-                score = score.masked_fill(~there_bk[:, None], -torch.inf).amax(-1)
-                best = score.masked_fill(~images.inside_vt, -torch.inf).topk(self.count, 1).indices
-            selected = images.memory_vtd.gather(1, best[..., None].expand(-1, -1, images.memory_vtd.shape[-1]))
-            boxes = heads.refine(selected, proposals(images.shapes, best.device)[best])
-            content = selected
+            if images.inside_vt.shape[1] < self.count:
+                count = images.inside_vt.shape[1]
+                raise ValueError(f"an image of {count} tokens cannot give {self.count} queries: configure fewer")
+            similarity, background = heads.similarity.compare(images.keys_vtd, text_bkd)
+            there, stuff = instruction.there_bk, instruction.stuff_bk
+            wanted = there if stuff is None else there & ~stuff
+            score = similarity.detach().masked_fill(~wanted[:, None], -torch.inf).amax(-1)
+            best = score.masked_fill(~images.inside_vt, -torch.inf).topk(self.count, 1).indices
+            content = images.memory_vtd.gather(1, best[..., None].expand(-1, -1, images.memory_vtd.shape[-1]))
+            boxes = heads.refine(content, proposals(images.shapes, best.device)[best])
+            known = similarity.masked_fill(~there[:, None], NEVER)
+            selected, tokens = content, finest(known, background, images.inside_vt, images.shapes)
         if self.base is not None:
-            content = content + self.base(summary_bc).reshape(batch, self.count, -1)
-        return Queries(content, boxes, selected)
+            content = content + self.base(instruction.summary_bc).reshape(len(content), self.count, -1)
+        return Queries(content, boxes, selected, tokens)
+
+
+def finest(similarity_btk: Tensor, background_bt: Tensor, inside_bt: Tensor, shapes: Shapes) -> TokenScores:
+    """The last level's tokens as a grid."""
+    height, width = shapes[-1]
+    last = slice(inside_bt.shape[1] - height * width, None)
+    grid = (height, width)
+    return TokenScores(
+        similarity_btk[:, last].transpose(1, 2).unflatten(2, grid),
+        background_bt[:, last].unflatten(1, grid),
+        inside_bt[:, last].unflatten(1, grid),
+    )

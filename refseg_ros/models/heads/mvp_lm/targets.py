@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -31,6 +32,13 @@ class Target:
             )
         if self.masks_nhw is not None and (self.masks_nhw.ndim != 3 or len(self.masks_nhw) != count):
             raise ValueError(f"{count} labels need masks ({count}, h, w), not {tuple(self.masks_nhw.shape)}")
+
+
+def resized(masks_nhw: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Masks (N, h, w) as shares of the cells of another grid."""
+    if masks_nhw.shape[-2:] == grid or not len(masks_nhw):
+        return masks_nhw.reshape(-1, *grid)
+    return F.interpolate(masks_nhw[:, None], size=grid, mode="area")[:, 0]
 
 
 def target_of(masks_nhw: Tensor, labels: Sequence[int], stuff: Sequence[bool] | None = None) -> Target:
