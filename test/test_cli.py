@@ -183,13 +183,14 @@ def test_models_lists_what_is_installed(capsys):
 def test_scenes_calls_the_generator(tmp_path, monkeypatch, capsys):
     called = {}
 
-    def write_dataset(out, count, seed=0, split="train"):
-        called.update(count=count, seed=seed, split=split)
+    def write_dataset(out, count, seed=0, split="train", workers=2):
+        called.update(count=count, seed=seed, split=split, workers=workers)
         return 7
 
-    monkeypatch.setitem(sys.modules, "refseg_ros.sim.generate", SimpleNamespace(write_dataset=write_dataset))
+    monkeypatch.setitem(sys.modules, "refseg_ros.sim.dataset", SimpleNamespace(write_dataset=write_dataset))
     assert run(["scenes", "--out", str(tmp_path / "d"), "--count", "2", "--seed", "5", "--split", "val"]) == 0
-    assert called == {"count": 2, "seed": 5, "split": "val"} and "7 instructions" in capsys.readouterr().err
+    assert called == {"count": 2, "seed": 5, "split": "val", "workers": 2}
+    assert "7 instructions" in capsys.readouterr().err
 
 
 def test_it_starts_without_torch_numpy_or_cv2():

@@ -18,9 +18,10 @@ import mujoco
 
 from refseg_ros.sim import assets
 from refseg_ros.sim.catalogue import CATALOGUE
+from refseg_ros.sim.dataset import write_dataset
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import expressions, plural
-from refseg_ros.sim.generate import segments, write_dataset
+from refseg_ros.sim.panoptic import segments
 from refseg_ros.sim.pool import STUFF
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import load_scene, save_scene

@@ -20,9 +20,9 @@ from refseg_ros.sim import assets
 from refseg_ros.sim.catalogue import CATALOGUE, COLOURS
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import Expression, expressions
-from refseg_ros.sim.generate import SPLIT_SEEDS, scene_seeds
 from refseg_ros.sim.scene import Scene, SceneObject
 from refseg_ros.sim.sensor import SensorModel
+from refseg_ros.sim.splits import SPLIT_SEEDS, scene_seeds
 
 FOCAL, WIDTH, HEIGHT = 400.0, 640, 480
 

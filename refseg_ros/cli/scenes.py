@@ -9,7 +9,7 @@ import typer
 
 from refseg_ros.cli.exits import say, wrong
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")  # sim's, which loads slowly
 
 
 def command(
@@ -17,6 +17,7 @@ def command(
     count: Annotated[int, typer.Option(min=1, max=10_000, help="How many scenes; more come from another seed.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scenes.")] = 0,
     split: Annotated[str, typer.Option(help="train, val or test: their scenes never meet.")] = "train",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that render.")] = 2,
 ) -> None:
     """Render scenes with instructions and truth: images, depth, masks and index.jsonl."""
     if split not in SPLITS:
@@ -26,7 +27,10 @@ def command(
     except OSError as error:
         raise wrong(f"{error.filename}: {error.strerror}; check the path.") from error
 
-    from refseg_ros.sim.generate import write_dataset  # the renderer loads only here
+    from refseg_ros.sim.dataset import write_dataset  # the renderer loads only here
 
-    lines = write_dataset(out, count, seed=seed, split=split)
+    try:
+        lines = write_dataset(out, count, seed=seed, split=split, workers=workers)
+    except ValueError as error:
+        raise wrong(f"{error}.") from error
     say(f"wrote {count} scenes with {lines} instructions to {out}")

@@ -84,7 +84,7 @@ black_book            | book | book | black | white gray | | 30 113 138 |
 red_yellow_book       | book | book | red | | | 27 101 123 |
 yellow_book           | book | book | | beige gray white brown yellow silver | | 27 101 123 |
 basket                | basket | basket | white | beige yellow brown gold | | 173 162 147 | in
-red_basket            | basket | basket | red | pink purple | | 173 162 147 | in
+red_basket            | basket | basket | | red pink purple | | 173 162 147 | in
 wooden_tray           | tray | tray | brown | beige orange yellow gold | | 297 165 82 | in
 """
 

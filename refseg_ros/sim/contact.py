@@ -49,8 +49,8 @@ def sheet(pool: ObjectPool) -> npt.NDArray[np.uint8]:
             camera.lookat[:] = [0, 0, TABLE_HEIGHT + (high - low)[2] / 2]
             camera.distance = 1.6 * float(np.linalg.norm(high - low))
             camera.azimuth, camera.elevation = azimuth, elevation
-            pool.renderer.update_scene(data, camera, pool.options)
-            views.append(cv2.resize(pool.renderer.render(), (CELL, CELL), interpolation=cv2.INTER_AREA))
+            pool.renderer.update(data, camera, pool.options)
+            views.append(cv2.resize(pool.renderer.color(), (CELL, CELL), interpolation=cv2.INTER_AREA))
         cell = np.full((CELL + 46, 2 * CELL + 6, 3), 255, np.uint8)
         cell[:CELL, : 2 * CELL] = np.hstack(views)
         for line, text in enumerate(label(key, entry, high - low)):

@@ -5,33 +5,28 @@ from __future__ import annotations
 import atexit
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import cv2
 import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from refseg_ros.sim import assets
-from refseg_ros.sim.catalogue import CATALOGUE
-from refseg_ros.sim.pool import Extend, ObjectPool, multiply
-from refseg_ros.sim.scene import TABLE_HEIGHT, Scene, SceneObject
+from refseg_ros.sim import assets, holdout, room
+from refseg_ros.sim.expressions.appearance import appearance
+from refseg_ros.sim.outline import outline_px
+from refseg_ros.sim.paint import PAINTS, apply_paint, drawn_paint
+from refseg_ros.sim.placing import Placed, arrange, size_as_it_lies, still_inside
+from refseg_ros.sim.pool import Extend, ObjectPool
+from refseg_ros.sim.scene import Scene, SceneObject
+from refseg_ros.sim.shapes import SHAPES
+from refseg_ros.sim.splits import SPLIT_SEEDS
+from refseg_ros.sim.style import CALM, SceneStyle
 
-HALF_TURN = 2**-0.5
 SETTLE_STEPS = 250
-TABLE_RADIUS = 0.33
 FAR_M = 6.0
-OUTLINE_GRID = 200
-OPENGL = np.diag([1.0, -1.0, -1.0])  # OpenGL camera (y up, z back) to optical (y down, z forward), or back
-CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-
-
-@dataclass(frozen=True)
-class _Placed:
-    index: int
-    xy: tuple[float, float]
-    radius: float
-    height: float
+TEST_SHARE, TEST_SURFACE_SHARE = 0.5, 0.25  # of test scenes with something held out, and with such a surface
+MOST_ALIKE = 5
+SHAPE_PAINT_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -39,10 +34,11 @@ class _Shown:
     """What scene() made: for look()."""
 
     seed: int
-    placed: list[_Placed]
+    placed: list[Placed]
     inside: dict[int, int]
     k: npt.NDArray[np.float64]
     t_world_camera: npt.NDArray[np.float64]
+    paints: dict[int, str] = field(default_factory=dict)
 
 
 class SceneEngine:
@@ -58,9 +54,10 @@ class SceneEngine:
     ) -> None:
         folder = assets.prepare()
         self.width, self.height = width, height
-        self._pool = ObjectPool(sorted(assets.sources()) if keys is None else keys, folder, width, height, extend)
+        named = sorted(assets.sources()) if keys is None else list(keys)
+        self._pool = ObjectPool([*named, *SHAPES], folder, width, height, extend)
+        self._named = len(named)
         self._shown: _Shown | None = None
-        self._material_colours = self._pool.model.mat_rgba.copy()
         # Registered after mujoco's own hook, so run before it: then there still is a display to free things on.
         pool_of = weakref.ref(self._pool)
         self._at_exit = lambda: pool.close() if (pool := pool_of()) else None
@@ -82,33 +79,105 @@ class SceneEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def scene(self, seed: int, count: tuple[int, int] = (4, 10), visibility: bool = False) -> Scene:
+    def scene(
+        self, seed: int, count: tuple[int, int] = (4, 10), visibility: bool = False, style: SceneStyle = CALM,
+        split: str | None = None,
+    ) -> Scene:
         """A scene of count[0] to count[1] objects, settled by physics and rendered without sensor faults.
 
-        visibility: work out SceneObject.visible_fraction (tens of milliseconds). Raises ValueError for a bad count.
+        visibility: work out SceneObject.visible_fraction exactly (tens of milliseconds; a varied scene has it within
+        some percent anyway). style: how varied. split: "train" and "val" hold nothing of holdout, half of the "test"
+        scenes do, None does not care. Raises ValueError for a bad count or split.
         """
         if not 1 <= count[0] <= count[1]:
             raise ValueError(f"count must be (lowest, highest) with 1 <= lowest <= highest, not {count}")
-        rng = np.random.default_rng(seed)
+        if split not in (None, *SPLIT_SEEDS):
+            raise ValueError(f"split must be one of {', '.join(SPLIT_SEEDS)} or None, not {split!r}")
+        # Extras are drawn apart: a calm scene is the same whatever else a varied one learns to show.
+        rng, extras = np.random.default_rng(seed), np.random.default_rng((seed, 1))
         pool = self._pool
-        wanted = min(int(rng.integers(count[0], count[1] + 1)), len(pool.keys))
-        picked = [int(i) for i in rng.choice(len(pool.keys), wanted, replace=False)]
+        wanted = int(rng.integers(count[0], count[1] + 1))
+        paints: dict[int, str] = {}
+        if style.calm and split is None:
+            picked = [int(i) for i in rng.choice(self._named, min(wanted, self._named), replace=False)]
+        else:
+            picked, paints = self._pick(extras, wanted, style, split)
         mujoco.mj_resetData(pool.model, pool.data)
+        pool.restore_looks()
+        for index in picked[wanted:]:
+            pool.resize_shape(index, extras)
         pool.activate(picked)
-        placed, inside = self._place(rng, picked)
-        pool.activate([p.index for p in placed])
+        arranged = arrange(pool, rng, picked, style)
+        pool.activate([p.index for p in arranged.placed])
         for _ in range(SETTLE_STEPS):
             mujoco.mj_step(pool.model, pool.data)
-        self._furnish(rng)
-        k, t_world_camera = self._aim(rng)
+        room.furnish(pool, rng, self._surfaces(extras, split))
+        for index, paint in paints.items():
+            apply_paint(pool.model, pool.visual[index], pool.keys[index], paint, extras)
+        for index in picked[wanted:]:
+            self._dress_shape(index, paints, extras)
+        if not style.calm:
+            room.vary(pool, extras, style)
+        boxes = [pool.box(p.index) for p in arranged.placed]
+        things = np.array([[*(low + high) / 2, np.linalg.norm(high - low) / 2] for low, high in boxes]).reshape(-1, 4)
+        k, t_world_camera = room.aim(pool, rng, style, (self.width, self.height), things)
         mujoco.mj_forward(pool.model, pool.data)
-        inside = {index: host for index, host in inside.items() if self._still_inside(index, host)}
-        self._shown = _Shown(seed, placed, inside, k, t_world_camera)
-        return self.look(visibility=visibility)
+        inside = {i: host for i, host in arranged.inside.items() if still_inside(pool, i, host)}
+        self._shown = _Shown(seed, arranged.placed, inside, k, t_world_camera, paints)
+        return self.look(visibility=visibility, quick_visibility=not style.calm)
 
-    def look(self, t_world_camera: npt.NDArray[np.float64] | None = None, visibility: bool = False) -> Scene:
+    def _pick(
+        self, rng: np.random.Generator, wanted: int, style: SceneStyle, split: str | None
+    ) -> tuple[list[int], dict[int, str]]:
+        """`wanted` named objects, then shapes; and the paint of those that get one."""
+        keys = self._pool.keys
+        trained = split in ("train", "val")
+        allowed = [i for i in range(self._named) if not (trained and holdout.held_out(keys[i]))]
+        picked: list[int] = []
+        if split == "test" and rng.random() < TEST_SHARE:
+            picked.append(int(rng.choice([i for i in allowed if holdout.held_out(keys[i])])))
+        if rng.random() < style.alike_share:
+            category = appearance(keys[int(rng.choice(allowed))]).category
+            alike = [i for i in allowed if appearance(keys[i]).category == category and i not in picked]
+            picked += [int(i) for i in rng.permutation(alike)[: rng.integers(2, MOST_ALIKE + 1)]]
+        rest = [i for i in allowed if i not in picked]
+        picked = [*picked, *(int(i) for i in rng.permutation(rest))][: min(wanted, len(allowed))]
+        paints = {}
+        for i in picked:
+            paint = drawn_paint(keys[i], style.tint_share, rng)
+            if split == "test" and rng.random() < 0.15 and (pairs := _tints_held_out(keys[i])):
+                paint = str(rng.choice(pairs))
+            if paint and not (trained and holdout.held_out(keys[i], paint)):
+                paints[i] = paint
+        most = len(SHAPES)
+        shapes = rng.permutation(most)[: min(most, int(rng.integers(style.shapes[0], style.shapes[1] + 1)))]
+        return [*picked, *(self._named + int(i) for i in shapes)], paints
+
+    def _surfaces(self, rng: np.random.Generator, split: str | None) -> list[str]:
+        """The surfaces that a scene of the split may have."""
+        known = self._pool.surfaces
+        if split == "test" and rng.random() < TEST_SURFACE_SHARE:
+            return [s for s in known if s in holdout.SURFACES] or known
+        return [s for s in known if split is None or s not in holdout.SURFACES] or known
+
+    def _dress_shape(self, index: int, paints: dict[int, str], rng: np.random.Generator) -> None:
+        """One plain colour, or the texture of some surface."""
+        pool = self._pool
+        if rng.random() < SHAPE_PAINT_SHARE:
+            paints[index] = str(rng.choice(sorted(PAINTS)))
+            apply_paint(pool.model, pool.visual[index], pool.keys[index], paints[index], rng)
+        else:
+            surface = [s for s in pool.surfaces if s not in holdout.SURFACES]
+            pool.model.geom_matid[pool.visual[index]] = pool.model.material(str(rng.choice(surface))).id
+            pool.model.geom_rgba[pool.visual[index]] = 1
+
+    def look(
+        self, t_world_camera: npt.NDArray[np.float64] | None = None, visibility: bool = False,
+        quick_visibility: bool = False,
+    ) -> Scene:
         """The scene of the last scene(), as its objects lie now, and from another place if one is given.
 
+        visibility: SceneObject.visible_fraction exactly; quick_visibility: within some percent.
         Raises RuntimeError before the first scene().
         """
         shown, pool = self._shown, self._pool
@@ -116,146 +185,39 @@ class SceneEngine:
             raise RuntimeError("there is no scene to look at yet; call scene() first")
         if t_world_camera is not None:
             shown = self._shown = replace(shown, t_world_camera=t_world_camera)
-            quaternion = np.zeros(4)
-            mujoco.mju_mat2Quat(quaternion, (t_world_camera[:3, :3] @ OPENGL).ravel())
-            pool.model.cam_pos[0], pool.model.cam_quat[0] = t_world_camera[:3, 3], quaternion
+            room.look_from(pool.model, t_world_camera)
         mujoco.mj_forward(pool.model, pool.data)
         rgb, depth, geoms = self._render()
         indices = pool.object_of_geom[geoms]
         placed, pose = shown.placed, shown.t_world_camera
-        objects = self._describe(placed, shown.inside, depth, indices, shown.k, pose, visibility)
+        wanted = "exact" if visibility else "quick" if quick_visibility else ""
+        objects = self._describe(shown, depth, indices, wanted)
         ids = np.full(len(pool.keys) + 1, -1, np.int16)
         for position, p in enumerate(placed):
             ids[p.index] = position
         stuff = pool.stuff_of_geom[geoms]
         return Scene(shown.seed, rgb, depth, ids[indices], shown.k, pose, objects, stuff_ids=stuff)
 
-    def _pose(self, rng: np.random.Generator, key: str) -> npt.NDArray[np.float64]:
-        """A quaternion a thing of this kind may lie or stand in."""
-        entry = CATALOGUE[key]
-        turn = rng.uniform(0, 2 * np.pi)
-        standing, as_is = [HALF_TURN, HALF_TURN, 0, 0], [1.0, 0, 0, 0]
-        base: list[float] = standing if entry.upright_y else as_is
-        if entry.upright_y and rng.random() < (0.8 if entry.category == "box" else 0.2):
-            base = as_is  # boxes mostly lie flat, bottles and cartons now and then
-        if entry.category == "book" and rng.random() < 0.8:
-            base = [HALF_TURN, 0, HALF_TURN, 0]
-        return multiply([np.cos(turn / 2), 0, 0, np.sin(turn / 2)], base)
-
-    def _place(self, rng: np.random.Generator, picked: list[int]) -> tuple[list[_Placed], dict[int, int]]:
-        """Free places on the table; small things may go into containers. Those without a place are left out."""
-        pool = self._pool
-        placed: list[_Placed] = []
-        inside: dict[int, int] = {}
-        for index in sorted(picked, key=lambda i: not CATALOGUE[pool.keys[i]].holds):
-            key = pool.keys[index]
-            entry = CATALOGUE[key]
-            quaternion = self._pose(rng, key)
-            low, high = pool.extent(index, quaternion)
-            radius = float(np.hypot(*(high - low)[:2])) / 2 * 0.8
-            centre = (low + high)[:2] / 2
-            free = [p for p in placed if CATALOGUE[pool.keys[p.index]].holds and p.index not in inside.values()]
-            small = max((high - low)[:2]) < 0.11 and not entry.holds
-            if small and free and rng.random() < 0.3:
-                host = free[int(rng.integers(len(free)))]
-                xy, z = host.xy, TABLE_HEIGHT + host.height + 0.01
-                inside[index] = host.index
-            else:
-                spot = self._free_spot(rng, placed, radius)
-                if spot is None:
-                    continue
-                xy, z = spot, TABLE_HEIGHT + 0.004
-            height = 0.02 if entry.holds == "on" else float((high - low)[2])
-            placed.append(_Placed(index, xy, radius, height))
-            at = pool.qpos[index]
-            pool.data.qpos[at : at + 3] = [xy[0] - centre[0], xy[1] - centre[1], z - low[2]]
-            pool.data.qpos[at + 3 : at + 7] = quaternion
-        return placed, inside
-
-    @staticmethod
-    def _free_spot(rng: np.random.Generator, placed: list[_Placed], radius: float) -> tuple[float, float] | None:
-        for _ in range(60):
-            x, y = rng.uniform(-TABLE_RADIUS, TABLE_RADIUS, 2)
-            if all(np.hypot(x - p.xy[0], y - p.xy[1]) > radius + p.radius for p in placed):
-                return float(x), float(y)
-        return None
-
-    def _still_inside(self, index: int, host: int) -> bool:
-        """Whether the physics left a thing where it was put: its centre above the host's footprint."""
-        pool = self._pool
-        where, turned = [], []
-        for i in (index, host):
-            low, high = pool.extent(i, pool.data.xquat[pool.body[i]])
-            where.append(pool.data.xpos[pool.body[i]] + (low + high) / 2)
-            turned.append((high - low) / 2)
-        return bool(np.all(np.abs(where[0] - where[1])[:2] < turned[1][:2]) and where[0][2] > TABLE_HEIGHT)
-
-    def _furnish(self, rng: np.random.Generator) -> None:
-        """Surfaces, lights and their tints."""
-        model, surfaces = self._pool.model, self._pool.surfaces
-        for name in ("table", "floor"):
-            model.geom_matid[model.geom(name).id] = model.material(surfaces[rng.integers(len(surfaces))]).id
-        wall = model.material(surfaces[rng.integers(len(surfaces))]).id
-        for index in range(4):
-            model.geom_matid[model.geom(f"wall{index}").id] = wall
-        model.mat_rgba[:] = self._material_colours
-        tint = 1 + rng.uniform(-0.1, 0.1, 3)
-        for light, (low, high), radius in ((0, (0.4, 0.8), 0.8), (1, (0.1, 0.4), 1.0)):
-            angle = rng.uniform(0, 2 * np.pi)
-            place = np.array([np.cos(angle) * radius, np.sin(angle) * radius, rng.uniform(1.2, 2.2)])
-            direction = np.array([0, 0, TABLE_HEIGHT]) - place
-            model.light_pos[light], model.light_dir[light] = place, direction / np.linalg.norm(direction)
-            model.light_diffuse[light] = rng.uniform(low, high) * tint
-        model.vis.headlight.ambient[:] = rng.uniform(0.2, 0.45)
-        model.vis.headlight.diffuse[:] = rng.uniform(0.1, 0.35)
-
-    def _aim(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Turn the camera to the table: K and the pose of its optical frame in the world."""
-        model = self._pool.model
-        azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(25, 65))
-        distance = rng.uniform(0.7, 1.1)
-        target = np.array([0, 0, TABLE_HEIGHT + 0.03]) + rng.uniform(-0.06, 0.06, 3)
-        back = np.array([np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)])
-        position = target + distance * back
-        right = np.cross([0, 0, 1], back)
-        right /= np.linalg.norm(right)
-        axes = np.stack([right, np.cross(back, right), back], 1)
-        quaternion = np.zeros(4)
-        mujoco.mju_mat2Quat(quaternion, axes.ravel())
-        model.cam_pos[0], model.cam_quat[0], model.cam_fovy[0] = position, quaternion, rng.uniform(42, 58)
-        focal = self.height / 2 / np.tan(np.radians(model.cam_fovy[0]) / 2)
-        k = np.array([[focal, 0, self.width / 2], [0, focal, self.height / 2], [0, 0, 1]])
-        pose = np.eye(4)
-        pose[:3, :3] = axes @ OPENGL
-        pose[:3, 3] = position
-        return k, pose
-
     def _render(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Colour, metric depth, and the model's geom by pixel (-1 none)."""
         pool, renderer = self._pool, self._pool.renderer
-        renderer.update_scene(pool.data, "camera", pool.options)
-        rgb = renderer.render().copy()
-        renderer.enable_depth_rendering()
-        depth = renderer.render().copy()
-        renderer.disable_depth_rendering()
-        renderer.enable_segmentation_rendering()
-        segments = renderer.render()
-        geom = np.where(segments[..., 1] == int(mujoco.mjtObj.mjOBJ_GEOM), segments[..., 0], -1)
-        renderer.disable_segmentation_rendering()
+        renderer.update(pool.data, "camera", pool.options)
+        rgb = renderer.color()
+        depth, geom = renderer.depth_and_geoms()
         depth[depth > FAR_M] = 0
-        return rgb, depth.astype(np.float32), geom
+        return rgb, depth, geom
 
     def _describe(
-        self, placed: list[_Placed], inside: dict[int, int], depth: npt.NDArray, indices: npt.NDArray,
-        k: npt.NDArray, pose: npt.NDArray, visibility: bool,
+        self, shown: _Shown, depth: npt.NDArray[np.float32], indices: npt.NDArray[np.int64], visibility: str
     ) -> tuple[SceneObject, ...]:
-        pool = self._pool
-        id_of = {p.index: position for position, p in enumerate(placed)}
-        to_camera = np.linalg.inv(pose)
+        """visibility: "exact", "quick" or ""."""
+        pool, k = self._pool, shown.k
+        id_of = {p.index: position for position, p in enumerate(shown.placed)}
+        to_camera = np.linalg.inv(shown.t_world_camera)
         objects = []
-        for position, p in enumerate(placed):
-            key = pool.keys[p.index]
-            entry = CATALOGUE[key]
+        for position, p in enumerate(shown.placed):
+            key, paint = pool.keys[p.index], shown.paints.get(p.index, "")
+            look = appearance(key, paint)
             world = pool.data.xpos[pool.body[p.index]]
             camera = to_camera[:3, :3] @ world + to_camera[:3, 3]
             rows, cols = np.nonzero(indices == p.index)
@@ -266,36 +228,23 @@ class SceneEngine:
                 centroid = (float(x.mean()), float(y.mean()), float(z.mean()))
             share = float(len(z) > 0)
             if len(z) and visibility:
-                share = min(1.0, len(z) / max(self._outline_px(p.index, k, to_camera), len(z)))
-            host = inside.get(p.index)
+                seen_from = pool.triangles(p.index) @ to_camera[:3, :3].T + to_camera[:3, 3]
+                whole = outline_px(seen_from, float(k[0, 0]), exact=visibility == "exact")
+                share = min(1.0, len(z) / max(whole, len(z)))
+            host = shown.inside.get(p.index)
             objects.append(
                 SceneObject(
-                    position, key, entry.noun, entry.category, entry.colours,
+                    position, key, look.noun, look.category, look.colours,
                     (float(world[0]), float(world[1]), float(world[2])),
                     (float(camera[0]), float(camera[1]), float(camera[2])),
                     centroid, len(z), None if host is None else id_of.get(host), share,
+                    paint, size_as_it_lies(pool, p.index),
                 )
             )
         return tuple(objects)
 
-    def _outline_px(self, index: int, k: npt.NDArray, to_camera: npt.NDArray) -> float:
-        """Pixels an object would cover if nothing hid it and the picture had no edges.
 
-        Its triangles are drawn on a grid of its own: at most OUTLINE_GRID cells along the longer side.
-        """
-        pool = self._pool
-        triangles = pool.triangles(index) @ to_camera[:3, :3].T + to_camera[:3, 3]
-        triangles = triangles[np.all(triangles[..., 2] > 0.05, axis=1)]
-        if not len(triangles):
-            return 0.0
-        pixels = triangles[..., :2] / triangles[..., 2:] * k[0, 0]
-        low, high = pixels.min((0, 1)), pixels.max((0, 1))
-        scale = min(2.0, OUTLINE_GRID / max(float((high - low).max()), 1.0))
-        points = np.round((pixels - low) * scale * 16).astype(np.int32)  # 4 bits below the pixel
-        width, height = (np.ceil((high - low) * scale).astype(int) + 1).tolist()
-        canvas = np.zeros((height, width), np.uint8)
-        for triangle in points:
-            cv2.fillConvexPoly(canvas, triangle, 1, shift=4)
-        # Filling marks every cell an edge touches, about half a cell too much all around the outline.
-        outline = cv2.countNonZero(canvas) - cv2.countNonZero(canvas - cv2.erode(canvas, CROSS, borderValue=0)) / 2
-        return outline / scale**2
+def _tints_held_out(key: str) -> list[str]:
+    """The paints that make a held-out pair of an object."""
+    noun = appearance(key).noun
+    return [colour for n, colour in holdout.PAIRS if n == noun and appearance(key, colour).noun == noun]

@@ -9,18 +9,22 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from refseg_ros.sim.render import RgbdRenderer
 from refseg_ros.sim.scene import TABLE_HEIGHT
+from refseg_ros.sim.shapes import add_shape, hull_triangles, resize, surface_points
 
 Extend = Callable[[mujoco.MjSpec], None]
 HIDDEN_GROUP, SHOWN_GROUP = 4, 1
+LIGHTS = 4  # the first throws shadows
 STUFF = ("table", "wall", "floor")
 WALLS = (((2.2, 0.0, 1.0), 0), ((-2.2, 0.0, 1.0), 0), ((0.0, 2.2, 1.0), 1), ((0.0, -2.2, 1.0), 1))
 
 
 class ObjectPool:
-    """The room, a table, two lights, a camera and one free body for each key, compiled once (seconds).
+    """The room, a table, lights, a camera and one free body for each key, compiled once (seconds).
 
-    Units metres, world z up, table top at TABLE_HEIGHT. Public arrays are indexed by the key's position.
+    Units metres, world z up, table top at TABLE_HEIGHT. Public arrays are indexed by the key's position; a key is of
+    the catalogue or one of shapes.SHAPES, and these may come several times.
     extend: adds bodies of its own before the model is compiled.
     """
 
@@ -39,6 +43,11 @@ class ObjectPool:
         self._add_room(spec)
         for index, key in enumerate(self.keys):
             frame = spec.worldbody.add_frame(pos=[3 + 0.5 * index, 0, -3])
+            if key.startswith("shape:"):
+                shape = spec.worldbody.add_body(name=f"object{index}", pos=[3 + 0.5 * index, 0, -3])
+                shape.add_freejoint(name=f"joint{index}")
+                add_shape(spec, shape, key, index)
+                continue
             child = mujoco.MjSpec.from_file(str(assets / key / f"{key}.xml"))
             body = frame.attach_body(child.body("object"), f"{index}-", "")
             body.name = f"object{index}"
@@ -68,7 +77,9 @@ class ObjectPool:
         self.options = mujoco.MjvOption()
         self.options.geomgroup[:] = 0
         self.options.geomgroup[SHOWN_GROUP] = 1
-        self.renderer = mujoco.Renderer(model, height, width)
+        looks = ("mat_rgba", "mat_texrepeat", "mat_reflectance", "mat_specular", "geom_rgba", "geom_matid")
+        self._looks = {name: getattr(model, name).copy() for name in looks}
+        self.renderer = RgbdRenderer(model, height, width)
 
     @staticmethod
     def _add_surfaces(spec: mujoco.MjSpec, folder: Path) -> list[str]:
@@ -95,39 +106,58 @@ class ObjectPool:
             world.add_geom(
                 name=f"wall{index}", type=box, size=size, pos=place, material=first, contype=0, conaffinity=0
             )
-        for index in range(2):
+        for index in range(LIGHTS):
             world.add_light(name=f"light{index}", pos=[0.5, 0.5, 2], dir=[-0.3, -0.3, -1], castshadow=index == 0)
         world.add_camera(name="camera", pos=[0, -0.8, 1], fovy=45)
 
     def _visual_geoms(self, body: int) -> npt.NDArray[np.int64]:
-        """Meshes drawn for a body: those of group 1, or all where a model has no such group."""
+        """Meshes drawn for a body: those of group 1, or all where a model has no such group; a shape is what it is."""
         model = self.model
         geoms = np.flatnonzero(model.geom_bodyid == body)
+        if len(geoms) == 1:
+            return geoms
         meshes = geoms[model.geom_type[geoms] == mujoco.mjtGeom.mjGEOM_MESH]
         drawn = meshes[model.geom_group[meshes] == SHOWN_GROUP]
         return drawn if len(drawn) else meshes
 
     def extent(self, index: int, quaternion_wxyz: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray]:
-        """Lowest and highest corner (metres) of an object's meshes in its own frame, turned by a quaternion."""
-        model, parts = self.model, []
-        for geom in self.visual[index]:
-            mesh = model.geom_dataid[geom]
-            start = model.mesh_vertadr[mesh]
-            vertices = model.mesh_vert[start : start + model.mesh_vertnum[mesh]]
-            parts.append(vertices @ rotation(model.geom_quat[geom]).T + model.geom_pos[geom])
+        """Lowest and highest corner (metres) of an object's surface in its own frame, turned by a quaternion."""
+        model = self.model
+        parts = [
+            surface_points(model, int(g)) @ rotation(model.geom_quat[g]).T + model.geom_pos[g]
+            for g in self.visual[index]
+        ]
         turned = np.concatenate(parts) @ rotation(quaternion_wxyz).T
         return turned.min(0), turned.max(0)
+
+    def box(self, index: int) -> tuple[npt.NDArray, npt.NDArray]:
+        """Lowest and highest corner (metres) of an object in the world, where it lies now."""
+        body = self.body[index]
+        low, high = self.extent(index, self.data.xquat[body])
+        return low + self.data.xpos[body], high + self.data.xpos[body]
 
     def triangles(self, index: int) -> npt.NDArray[np.float64]:
         """(T, 3, 3): the corners of an object's drawn triangles in the world, metres, where it lies now."""
         model, data, parts = self.model, self.data, []
         for geom in self.visual[index]:
-            mesh = model.geom_dataid[geom]
-            start, first = model.mesh_vertadr[mesh], model.mesh_faceadr[mesh]
-            vertices = model.mesh_vert[start : start + model.mesh_vertnum[mesh]]
-            faces = model.mesh_face[first : first + model.mesh_facenum[mesh]]
-            parts.append((vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])[faces])
+            if model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_MESH:
+                mesh = model.geom_dataid[geom]
+                first = model.mesh_faceadr[mesh]
+                faces = model.mesh_face[first : first + model.mesh_facenum[mesh]]
+                corners = surface_points(model, int(geom))[faces]
+            else:
+                corners = hull_triangles(surface_points(model, int(geom)))
+            parts.append(corners @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom])
         return np.concatenate(parts)
+
+    def resize_shape(self, index: int, rng: np.random.Generator) -> None:
+        """Give a shape another size."""
+        resize(self.model, int(self.visual[index][0]), rng)
+
+    def restore_looks(self) -> None:
+        """All colours and materials as they were compiled."""
+        for name, value in self._looks.items():
+            getattr(self.model, name)[:] = value
 
     def activate(self, indices: Sequence[int]) -> None:
         """Give gravity, contacts and visibility to these objects and to no others."""

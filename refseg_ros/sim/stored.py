@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from refseg_ros.sim.expressions import Expression, expressions
+from refseg_ros.sim.holdout import fit_for_training
 from refseg_ros.sim.scene import Scene
+from refseg_ros.sim.splits import split_of
 
 MAX_STORED_PER_TYPE = 40
 
@@ -52,10 +54,13 @@ def as_dict(expression: Expression) -> dict[str, Any]:
 def say(scene: Scene, seed: int) -> list[dict[str, Any]]:
     """The expressions that a training file holds: varied words, at most MAX_STORED_PER_TYPE of a type.
 
-    Those that exclude something by a phrase of its own are left out: their phrases alone do not mean their targets.
+    Of training and validation scenes nothing is said that holdout keeps for the test. Expressions that exclude
+    something by a phrase of its own are left out: their phrases alone do not mean their targets.
     """
-    said = expressions(scene, random.Random(seed), MAX_STORED_PER_TYPE)
-    return [as_dict(e) for e in said if not e.excluded]
+    said = [e for e in expressions(scene, random.Random(seed), MAX_STORED_PER_TYPE) if not e.excluded]
+    if split_of(scene.seed) != "test":
+        said = [e for e in said if fit_for_training(e, scene)]
+    return [as_dict(e) for e in said]
 
 
 def save_scene(path: Path, scene: Scene) -> None:

@@ -13,8 +13,8 @@ from refseg_ros.core.outcome import Outcome, Verdict
 from refseg_ros.core.tracking import Tracker
 from refseg_ros.core.tracks import EventKind
 from refseg_ros.core.types import Frame, Instance, PhraseVerdict, Segmentation, crop_mask, intrinsics_from_k
-from refseg_ros.sim.engine import Scene, SceneEngine
-from refseg_ros.sim.pool import TABLE_HEIGHT
+from refseg_ros.sim.engine import SceneEngine
+from refseg_ros.sim.scene import TABLE_HEIGHT, Scene
 from refseg_ros.sim.sensor import SensorModel
 
 PIVOT = np.array([0.0, 0.0, TABLE_HEIGHT])
