@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is first imported, whoever does that
+
 
 @pytest.fixture(scope="module")
 def robot():

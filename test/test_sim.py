@@ -14,15 +14,12 @@ import pytest
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("the simulated camera needs mujoco (requirements/sim.txt)", allow_module_level=True)
 
-import mujoco
-
-from refseg_ros.sim import assets
+from refseg_ros.sim import assets, pool
 from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.dataset import write_dataset
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import expressions, plural
 from refseg_ros.sim.panoptic import segments
-from refseg_ros.sim.pool import STUFF
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import load_scene, save_scene
 
@@ -65,7 +62,7 @@ def test_table_walls_and_floor_are_where_the_depth_says(scene):
     rays = np.stack([(u - scene.k[0, 2]) / scene.k[0, 0], (v - scene.k[1, 2]) / scene.k[1, 1], np.ones_like(u)], -1)
     world = (rays * scene.depth[..., None]) @ scene.t_world_camera[:3, :3].T + scene.t_world_camera[:3, 3]
     known = scene.depth > 0
-    table, wall, floor = (world[(scene.stuff_ids == STUFF.index(name)) & known] for name in ("table", "wall", "floor"))
+    table, wall, floor = (world[(scene.stuff_ids == pool.STUFF.index(n)) & known] for n in ("table", "wall", "floor"))
     assert len(table) > 1000 and np.all(table[:, 2] < scene.table_height + 0.01)
     assert np.all(np.abs(table[:, :2]) < 0.61)
     assert np.all(np.abs(floor[:, 2]) < 0.02)
@@ -98,7 +95,7 @@ def test_what_a_program_adds_to_the_world_is_there_in_every_scene():
     def ball(spec):
         body = spec.worldbody.add_body(name="ball", pos=[0, 0, 0.9], gravcomp=1)
         body.add_freejoint()
-        body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.1, 0, 0], mass=0.1)
+        body.add_geom(type=pool.mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.1, 0, 0], mass=0.1)
 
     with SceneEngine(keys=["rs_can", "rs_milk"], width=64, height=48, extend=ball) as engine:
         assert all(np.any(engine.scene(seed, count=(1, 2)).stuff_ids < 0) for seed in (0, 1))
@@ -171,7 +168,7 @@ def test_every_pixel_belongs_to_one_segment_at_most(scene):
     for segment in listed:
         pixels = ids == segment["id"]
         if segment["stuff"]:
-            np.testing.assert_array_equal(pixels, scene.stuff_ids == STUFF.index(segment["name"]))
+            np.testing.assert_array_equal(pixels, scene.stuff_ids == pool.STUFF.index(segment["name"]))
         else:
             o = scene.objects[segment["id"] - 1]
             assert segment["name"] == o.noun

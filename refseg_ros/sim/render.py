@@ -79,8 +79,8 @@ class RgbdRenderer:
 
     def close(self) -> None:
         """Free the OpenGL context; MuJoCo complains at exit otherwise. More than once does no harm."""
-        if self._context is not None:
+        if self._context is not None and self._gl is not None:
+            self._gl.make_current()  # or else what another renderer draws with would be freed
             self._context.free()
-        if self._gl is not None:
             self._gl.free()
         self._context = self._gl = None
