@@ -49,7 +49,7 @@ from refseg_ros.models.heads.mvp_lm.encoded import EncodedImages
 from refseg_ros.models.heads.mvp_lm.perception import instances, panoptic, refer_scores
 from refseg_ros.models.heads.mvp_lm.prompts import word_list
 from refseg_ros.sim.catalogue import CATALOGUE
-from refseg_ros.sim.generate import segments
+from refseg_ros.sim.panoptic import segments
 from refseg_ros.sim.pool import STUFF
 from refseg_ros.sim.stored import load_scene
 
