@@ -1,5 +1,6 @@
 """Files in, files out: frames from files, reports, PLY, overlay, and the types' own checks."""
 
+import dataclasses
 import json
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from core_fakes import FakeModel, candidate, frame
 
+from refseg_ros.core.box_edges import BOX_EDGES, box_corners
 from refseg_ros.core.files import read_camera, read_depth, read_frame, read_rgb
 from refseg_ros.core.lifting import Lifter
 from refseg_ros.core.outcome import ErrorCode, ErrorReport, Outcome, RequestError, Verdict, combine
@@ -14,7 +16,16 @@ from refseg_ros.core.overlay import draw_overlay
 from refseg_ros.core.pipeline import run
 from refseg_ros.core.protocol import PhraseDecoding, Thresholds
 from refseg_ros.core.report import ply, to_dict, write_files, write_json, write_png
-from refseg_ros.core.types import Frame, Instance, Intrinsics, Object3D, PhraseVerdict, Segmentation, crop_mask
+from refseg_ros.core.types import (
+    Frame,
+    Instance,
+    Intrinsics,
+    Object3D,
+    OrientedBox,
+    PhraseVerdict,
+    Segmentation,
+    crop_mask,
+)
 
 K = [60, 0, 32, 0, 60, 24, 0, 0, 1]
 
@@ -142,6 +153,27 @@ def test_overlay_shows_masks_and_verdicts():
     assert (picture[:48] != before).any() and (f.rgb == before).all()
     failed = draw_overlay(f.rgb, run(FakeModel(), f, ""))
     assert (failed[:48] == before).all() and failed[48:].max() > 100
+
+
+def test_boxes_are_drawn_as_the_camera_sees_them():
+    """A cube of 20 cm, 1 m away and straight ahead: two squares around the middle, the near one the larger."""
+    camera = Intrinsics(64, 48, 60.0, 60.0, 32.0, 24.0)
+    box = OrientedBox((0.0, 0.0, 1.0), (0.2, 0.2, 0.2), (0.0, 0.0, 0.0, 1.0))
+    dark = np.zeros((48, 64, 3), np.uint8)
+    cube = Object3D(1, True, "", "camera", (0.0, 0.0, 1.0), box, np.zeros((1, 3), np.float32))
+    mask = Instance(1, 0, 0.9, np.ones((1, 1), np.bool_), (32, 24))
+    said = (PhraseVerdict("it", Verdict.FOUND, 0.9, (1,)),)
+    whole = Segmentation("it", Outcome.FOUND, (64, 48), "m", said, (mask,), (cube,))
+    without = draw_overlay(dark, whole)[:48].max(-1) > 0
+    lines = (draw_overlay(dark, whole, camera)[:48].max(-1) > 0) & ~without
+    rows, columns = np.nonzero(lines)
+    reach = np.array([columns.min() - 32, columns.max() - 32, rows.max() - 24])
+    assert np.abs(reach - (-6.7, 6.7, 6.7)).max() <= 1.5  # 0.1 m at 0.9 m, and the lines are soft
+    corners = box_corners(box)
+    for a, b in BOX_EDGES:
+        assert np.linalg.norm(corners[a] - corners[b]) == pytest.approx(0.2)
+    behind = dataclasses.replace(cube, obb=dataclasses.replace(box, center_m=(0.0, 0.0, 0.0)))
+    draw_overlay(dark, dataclasses.replace(whole, objects=(behind,)), camera)  # edges behind the camera are left out
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
+from refseg_ros.core.box_edges import box_corners
 from refseg_ros.core.outcome import Outcome, Verdict
+from refseg_ros.core.types import OrientedBox
+from refseg_ros.demo.page import write_page
 from refseg_ros.demo.requests import KINDS, DemoRequest, choose_requests, missing_kinds
 from refseg_ros.demo.score import Answer, report_entry, score
 from refseg_ros.demo.truth import read_truth
+from refseg_ros.demo.view3d import view
 
 IDS = np.zeros((20, 30), np.uint8)
 IDS[2:8, 2:8], IDS[10:16, 10:20] = 1, 2
@@ -82,3 +86,33 @@ def test_an_error_is_never_a_right_rejection(truth):
     scored = score(request, error, truth)
     assert not scored.right and scored.iou is None
     assert report_entry(request, error, scored)["outcome"] == "ERROR"
+
+
+def test_the_turning_view_holds_what_is_near_the_boxes_and_their_edges(tmp_path):
+    rng = np.random.default_rng(0)
+    points = rng.uniform((-0.3, -0.2, 0.7), (0.3, 0.2, 1.1), (60_000, 3)).astype(np.float32)
+    points[:500], points[500:600] = np.nan, (0, 0, 3)
+    box = box_corners(OrientedBox((0.1, 0.0, 0.9), (0.1, 0.05, 0.2), (0.0, 0.0, 0.0, 1.0)))
+    data = view(points, rng.integers(0, 256, points.shape, np.uint8), [(2, box)])
+    count = len(base64.b64decode(data["rgb"])) // 3
+    assert 20_000 < count <= 2 * 24_000 and len(base64.b64decode(data["xyz_mm"])) == 6 * count
+    xyz = np.frombuffer(base64.b64decode(data["xyz_mm"]), "<i2").reshape(-1, 3)
+    assert xyz[:, 2].max() < 1200 and data["centre_mm"] == [100, 0, 900]
+    assert data["boxes"][0]["name"] == "2" and len(data["boxes"][0]["corners_mm"]) == 8 and len(data["edges"]) == 12
+    assert view(points[:500], np.zeros((500, 3), np.uint8), []) is None
+    row = {"kind": "single", "instruction": "<b>", "expected": "FOUND", "outcome": "FOUND", "iou": 1.0, "right": True}
+    row |= {"centroid_error_mm": 1.0, "latency_ms": 1.0, "picture": None, "error": None, "objects": [], "view": data}
+    write_page(tmp_path / "page.html", [row | {"phrases": [], "expected_verdicts": ["FOUND"]}], "m", 1)
+    page = (tmp_path / "page.html").read_text()
+    assert "&lt;b&gt;" in page and 'data-view="v1"' in page and "canvas[data-view]" in page
+    assert "http" not in page.replace("http-equiv", "")  # nothing is fetched from anywhere
+
+
+def test_the_view_turns_about_the_tables_normal():
+    """A camera that looks down by 0.6 rad: what lies on a line away from the table stays on one that goes up."""
+    up = (0.0, -np.cos(0.6), -np.sin(0.6))
+    points = np.array([[0, 0, 1.0]]) + np.linspace(0, 0.2, 50)[:, None] * up
+    data = view(points.astype(np.float32), np.zeros((50, 3), np.uint8), [], up)
+    xyz = np.frombuffer(base64.b64decode(data["xyz_mm"]), "<i2").reshape(-1, 3)
+    assert np.ptp(xyz[:, 1]) == 200 and np.ptp(xyz[:, 2]) <= 1 and xyz[0, 1] > xyz[-1, 1]
+    assert data["pitch"] == pytest.approx(-0.6)

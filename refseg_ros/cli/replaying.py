@@ -81,7 +81,7 @@ def replay(bag: Path, topics: Topics, instruction: str, out: Path, runner: Runne
         prefix = f"{number:04d}/"
         write_files(answer, out, prefix)
         if frame is not None:
-            write_png(out / prefix / "overlay.png", draw_overlay(frame.rgb, answer))
+            write_png(out / prefix / "overlay.png", draw_overlay(frame.rgb, answer, frame.intrinsics))
         lines.append(json.dumps({"stamp_ns": messages.stamp_ns, **to_dict(answer, prefix)}, allow_nan=False))
         errors += answer.outcome is Outcome.ERROR
     if not lines:

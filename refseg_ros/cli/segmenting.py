@@ -73,7 +73,7 @@ class Runner:
         segmentation, frame = self._answer(image, instruction, depth, camera)
         write_files(segmentation, out)
         if frame is not None:
-            write_png(out / "overlay.png", draw_overlay(frame.rgb, segmentation))
+            write_png(out / "overlay.png", draw_overlay(frame.rgb, segmentation, frame.intrinsics))
         write_json(out / "result.json", to_dict(segmentation))
         if frame is None or segmentation.error is not None:
             return _failed(segmentation)

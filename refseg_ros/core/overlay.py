@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from refseg_ros.core.box_edges import BOX_EDGES, box_corners
+from refseg_ros.core.camera import project
 from refseg_ros.core.outcome import Outcome, Verdict
-from refseg_ros.core.types import Instance, Segmentation
+from refseg_ros.core.types import Instance, Intrinsics, OrientedBox, Segmentation
 
 Image = npt.NDArray[np.uint8]
 
@@ -34,28 +36,45 @@ _WORDS = {
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw_overlay(rgb: Image, segmentation: Segmentation) -> Image:
-    """The image (H, W, 3) with its masks, and the verdict strip below: uint8 (H + strip, W, 3), RGB, a copy."""
+def draw_overlay(rgb: Image, segmentation: Segmentation, camera: Intrinsics | None = None) -> Image:
+    """The image (H, W, 3) with its masks, and the verdict strip below: uint8 (H + strip, W, 3), RGB, a copy.
+
+    camera: where it is given, the objects' boxes are drawn as it sees them.
+    """
     canvas = rgb.copy()
     for instance in segmentation.instances:
         _paint(canvas, instance)
+    if camera is not None:
+        for obj in segmentation.objects:
+            if obj.obb is not None:
+                _draw_box(canvas, obj.obb, camera, obj.instance)
     for instance in segmentation.instances:
         _label(canvas, instance, segmentation.phrases[instance.phrase].text)
     return np.concatenate([canvas, _strip(rgb.shape[1], segmentation)])
 
 
-def colour(instance: Instance) -> tuple[int, int, int]:
+def colour(number: int) -> tuple[int, int, int]:
     """The RGB colour of an instance, by its id."""
-    return _PALETTE[(instance.id - 1) % len(_PALETTE)]
+    return _PALETTE[(number - 1) % len(_PALETTE)]
+
+
+def _draw_box(canvas: Image, box: OrientedBox, camera: Intrinsics, number: int) -> None:
+    """The edges of a box, thin, the part behind the thing as well; edges that reach behind the camera are left out."""
+    pixels = project(box_corners(box), camera) * 16  # with four bits below the pixel
+    for a, b in BOX_EDGES:
+        ends = pixels[[a, b]]
+        if np.isfinite(ends).all() and np.abs(ends).max() < 2**20:
+            (x0, y0), (x1, y1) = np.rint(ends).astype(int).tolist()
+            cv2.line(canvas, (x0, y0), (x1, y1), colour(number), 1, cv2.LINE_AA, shift=4)
 
 
 def _paint(canvas: Image, instance: Instance) -> None:
     x, y = instance.offset
     h, w = instance.mask.shape
     area = canvas[y : y + h, x : x + w]
-    area[instance.mask] = (area[instance.mask] * 0.55 + np.array(colour(instance)) * 0.45).astype(np.uint8)
+    area[instance.mask] = (area[instance.mask] * 0.55 + np.array(colour(instance.id)) * 0.45).astype(np.uint8)
     contours, _ = cv2.findContours(instance.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    cv2.drawContours(canvas, contours, -1, colour(instance), 2, offset=(x, y))
+    cv2.drawContours(canvas, contours, -1, colour(instance.id), 2, offset=(x, y))
 
 
 def _label(canvas: Image, instance: Instance, text: str) -> None:
@@ -64,7 +83,7 @@ def _label(canvas: Image, instance: Instance, text: str) -> None:
     words = f"{instance.id} {_ascii(text)} {instance.score:.2f}"
     (w, h), _ = cv2.getTextSize(words, _FONT, scale, 1)
     x, y = max(0, min(x, canvas.shape[1] - w - 4)), max(h + 6, y)
-    cv2.rectangle(canvas, (x, y - h - 6), (x + w + 4, y), colour(instance), -1)
+    cv2.rectangle(canvas, (x, y - h - 6), (x + w + 4, y), colour(instance.id), -1)
     cv2.putText(canvas, words, (x + 2, y - 4), _FONT, scale, (0, 0, 0), 1, cv2.LINE_AA)
 
 

@@ -12,29 +12,30 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import numpy.typing as npt
 import rclpy
 import typer
 from rclpy.executors import SingleThreadedExecutor
 from rich.console import Console
 from rich.table import Table
-from scipy.spatial.transform import Rotation
 
-from refseg_ros.demo.client import DemoClient, DemoTimeout, answer_of, points_of
-from refseg_ros.demo.page import jpeg_base64, plot_objects, write_page
+from refseg_ros.core.box_edges import box_corners
+from refseg_ros.core.types import OrientedBox
+from refseg_ros.demo.client import DemoClient, DemoTimeout, answer_of, colors_of, points_of
+from refseg_ros.demo.page import jpeg_base64, write_page
 from refseg_ros.demo.processes import Processes
 from refseg_ros.demo.requests import DemoRequest, choose_requests, missing_kinds
 from refseg_ros.demo.score import report_entry, score
 from refseg_ros.demo.truth import SceneTruth
+from refseg_ros.demo.view3d import view
 from refseg_ros.msg import SegmentationResult
 from refseg_ros.nodes.dds import use_large_message_profile
 
-CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 
-
-def describe_objects(result: SegmentationResult) -> tuple[list[str], str | None]:
-    """The result's objects in words, and a plot of them."""
+def describe_objects(result: SegmentationResult) -> tuple[list[str], list[tuple[int, npt.NDArray[np.float64]]]]:
+    """The result's objects in words, and their boxes' corners (8, 3) by id, metres."""
     lines: list[str] = []
-    clouds = []
+    boxes = []
     for o in result.objects:
         if not o.valid:
             lines.append(f"object {o.instance}: no 3-D, {o.reason}")
@@ -45,9 +46,17 @@ def describe_objects(result: SegmentationResult) -> tuple[list[str], str | None]
             f"box {100 * s.x:.1f} x {100 * s.y:.1f} x {100 * s.z:.1f} cm; depth on {100 * o.depth_coverage:.0f} %"
         )
         p = o.pose.position
-        corners = Rotation.from_quat([q.x, q.y, q.z, q.w]).apply(CORNERS * [s.x, s.y, s.z]) + np.array([p.x, p.y, p.z])
-        clouds.append((o.instance, points_of(o.points), corners))
-    return lines, plot_objects(clouds)
+        box = OrientedBox((p.x, p.y, p.z), (s.x, s.y, s.z), (q.x, q.y, q.z, q.w))
+        boxes.append((o.instance, box_corners(box)))
+    return lines, boxes
+
+
+def up_of(result: SegmentationResult) -> tuple[float, float, float]:
+    """Away from what the objects stand on, in the optical frame; the picture's own up where that is not known."""
+    for o in result.objects:
+        if o.has_plane:
+            return o.plane_normal.x, o.plane_normal.y, o.plane_normal.z
+    return 0.0, -1.0, 0.0
 
 
 def scene_with_all_kinds(client: DemoClient, seed: int, spin: Any, console: Console) -> SceneTruth:
@@ -112,7 +121,7 @@ def run(out: Path, model: str, seed: int) -> int:
                 console.print(f"[red]{problem}[/]")
                 return 1
             frames = client.frames
-    entries = [{k: v for k, v in r.items() if k not in ("picture", "plot", "objects")} for r in rows]
+    entries = [{k: v for k, v in r.items() if k not in ("picture", "view", "objects")} for r in rows]
     report = {"requests": entries, "model": used_model, "frames": frames, "scene_seed": truth.seed}
     (out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     write_page(out / "index.html", rows, used_model, frames)
@@ -131,8 +140,10 @@ def ask_and_score(client: DemoClient, request: DemoRequest, truth: SceneTruth, s
     height, width = truth.instance_ids.shape
     answer = answer_of(result, (width, height), latency_ms)
     row = report_entry(request, answer, score(request, answer, truth))
-    lines, plot = describe_objects(result)
-    row |= {"picture": jpeg_base64(client.overlay_of(result, spin)), "plot": plot, "objects": lines}
+    lines, boxes = describe_objects(result)
+    row |= {"picture": jpeg_base64(client.overlay_of(result, spin)), "objects": lines, "view": None}
+    if (cloud := client.scene_of(result, spin)) is not None and boxes:
+        row["view"] = view(points_of(cloud), colors_of(cloud), boxes, up_of(result))
     return row, result.model
 
 

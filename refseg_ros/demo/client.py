@@ -39,9 +39,11 @@ class DemoClient(Node):
         self.truth: SceneTruth | None = None
         self.frames = 0
         self.overlays: dict[int, npt.NDArray[np.uint8]] = {}
+        self._scene: PointCloud2 | None = None
         self.create_subscription(String, "sim_camera/truth", self._on_truth, latched)
         self.create_subscription(Image, "image_raw", self._on_image, qos_profile_sensor_data)
         self.create_subscription(CompressedImage, "refseg/overlay/compressed", self._on_overlay, 10)
+        self.create_subscription(PointCloud2, "refseg/scene_points", self._on_scene, 2)
         self._segment: Any = ActionClient(self, Segment, "refseg/segment")
         self._camera: Any = self.create_client(SetParameters, "sim_camera/set_parameters")
 
@@ -55,6 +57,9 @@ class DemoClient(Node):
         picture = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
         if picture is not None:
             self.overlays[stamp_ns(message.header.stamp)] = np.asarray(picture, np.uint8)
+
+    def _on_scene(self, message: PointCloud2) -> None:
+        self._scene = message
 
     def wait_until_ready(self, spin: Callable[[], None], timeout_s: float, progress: Progress) -> None:
         """Until frames, truth and the node's action are there. Raises DemoTimeout naming what is missing."""
@@ -108,6 +113,16 @@ class DemoClient(Node):
         return self.overlays.pop(key, None)
 
 
+    def scene_of(self, result: SegmentationResult, spin: Callable[[], None]) -> PointCloud2 | None:
+        """The organised cloud of a result's image, or None when none came."""
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end:
+            if self._scene is not None and self._scene.header.stamp == result.header.stamp:
+                return self._scene
+            spin()
+        return None
+
+
 def _wait(future: Any, spin: Callable[[], None], end: float, what: str) -> Any:
     while not future.done():
         if time.monotonic() > end:
@@ -150,3 +165,9 @@ def points_of(cloud: PointCloud2) -> npt.NDArray[np.float32]:
     """x, y, z of a cloud with float32 fields at offsets 0, 4, 8: float32 (N, 3)."""
     raw = np.frombuffer(cloud.data, np.uint8).reshape(-1, cloud.point_step)
     return np.ascontiguousarray(raw[:, :12]).view(np.float32)
+
+
+def colors_of(cloud: PointCloud2) -> npt.NDArray[np.uint8]:
+    """The packed colours at offset 12: uint8 (N, 3), RGB."""
+    raw = np.frombuffer(cloud.data, np.uint8).reshape(-1, cloud.point_step)
+    return np.ascontiguousarray(raw[:, 14:11:-1])

@@ -119,7 +119,7 @@ class Outputs:
                 send[name](made)
 
     def _publish_overlay(self, send: dict[str, Any], result: Segmentation, frame: Frame) -> None:
-        picture = draw_overlay(frame.rgb, result)
+        picture = draw_overlay(frame.rgb, result, frame.intrinsics)
         header = results.header_of(frame)
         if "overlay" in send:
             send["overlay"](fill_image(Image(header=header), picture, "rgb8"))
