@@ -7,7 +7,7 @@ STAMPS := $(VENV)/.stamps
 INTERFACES := $(wildcard msg/*.msg srv/*.srv action/*.action) CMakeLists.txt setup.py pyproject.toml package.xml \
 	$(wildcard cmake/* launch/* config/*)
 
-.PHONY: demo test setup lint coverage bench colcon clean
+.PHONY: demo pick test setup lint coverage bench colcon clean
 .NOTPARALLEL:
 
 demo: setup
@@ -28,6 +28,9 @@ coverage: setup $(STAMPS)/dev $(STAMPS)/speech
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include='refseg_ros/core/*,refseg_ros/nodes/*'
+
+pick: setup
+	$(BIN)/python -m refseg_ros.pick --out out/pick
 
 bench: setup
 	$(BIN)/python bench/ros_latency.py --json out/bench/ros_latency.json

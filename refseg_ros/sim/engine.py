@@ -68,6 +68,11 @@ class SceneEngine:
         """The physics behind the scenes, for a program that acts in them."""
         return self._pool
 
+    @property
+    def shown_indices(self) -> tuple[int, ...]:
+        """The pool's index of each object of the last scene(), by SceneObject.id."""
+        return () if self._shown is None else tuple(p.index for p in self._shown.placed)
+
     def close(self) -> None:
         """Free the renderer; more than once does no harm. At the program's end it is done in any case."""
         atexit.unregister(self._at_exit)
