@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 EXACT_GRID, QUICK_GRID = 200, 64
-FEW_TRIANGLES = 700
+FEW_TRIANGLES, LARGE_CELLS = 700, 3.0
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 # Points over a triangle, as weights of its corners.
 _STEPS = np.array([(i, j, 3 - i - j) for i in range(4) for j in range(4 - i)]) / 3
@@ -30,13 +30,19 @@ def outline_px(triangles: npt.NDArray[np.float64], focal: float, exact: bool = T
     width, height = (np.ceil((high - low) * scale).astype(int) + 1).tolist()
     canvas = np.zeros((height, width), np.uint8)
     if quick:
-        corners = placed.transpose(1, 0, 2).reshape(3, -1)
+        large = np.ptp(placed, axis=1).max(1) > LARGE_CELLS
+        corners = placed[~large].transpose(1, 0, 2).reshape(3, -1)
         cells = (_STEPS @ corners).reshape(-1, 2).astype(np.intp)
         canvas[cells[:, 1], cells[:, 0]] = 1
+        _draw(canvas, placed[large])
         canvas = cv2.morphologyEx(canvas, cv2.MORPH_CLOSE, CROSS)
     else:
-        for triangle in np.round(placed * 16).astype(np.int32):  # 4 bits below the pixel
-            cv2.fillConvexPoly(canvas, triangle, 1, shift=4)
+        _draw(canvas, placed)
     # Filling marks every cell an edge touches, about half a cell too much all around the outline.
     outline = cv2.countNonZero(canvas) - cv2.countNonZero(canvas - cv2.erode(canvas, CROSS, borderValue=0)) / 2
     return outline / scale**2
+
+
+def _draw(canvas: npt.NDArray[np.uint8], triangles: npt.NDArray[np.float64]) -> None:
+    for triangle in np.round(triangles * 16).astype(np.int32):  # 4 bits below the pixel
+        cv2.fillConvexPoly(canvas, triangle, 1, shift=4)

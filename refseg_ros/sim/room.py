@@ -56,7 +56,7 @@ def vary(pool: ObjectPool, rng: np.random.Generator, style: SceneStyle) -> None:
     mood = rng.choice(["harsh", "dim", "coloured", "many"])
     head = model.vis.headlight
     if mood == "harsh":
-        model.light_diffuse[0] *= rng.uniform(1.2, 1.6) / max(float(model.light_diffuse[0].max()), 0.1)
+        model.light_diffuse[0] *= rng.uniform(0.8, 1.15) / max(float(model.light_diffuse[0].max()), 0.1)
         head.ambient[:], head.diffuse[:] = rng.uniform(0.06, 0.16), rng.uniform(0.02, 0.12)
     elif mood == "dim":
         faint = rng.uniform(0.3, 0.6)

@@ -12,7 +12,7 @@ from refseg_ros.sim.expressions import words
 from refseg_ros.sim.expressions.appearance import KEEPS_ITS_NAME
 from refseg_ros.sim.expressions.facts import FALSE, TRUE, Facts, Head, Truth, both, settled
 
-BIGGER, TALLER, TALLER_M = 1.6, 1.25, 0.02
+BIGGER, TALLER, TALLER_M, UPRIGHT = 1.6, 1.25, 0.02, 0.15
 SIZES = {
     "big": ("big", "large", "bigger", "larger"),
     "small": ("small", "little", "smaller"),
@@ -111,7 +111,10 @@ def _sized(facts: Facts, head: Head, rng: random.Random | None) -> Iterator[Head
     """ "big mug" where one of several is big beyond doubt."""
     if head.kind != "name" or head.word in words.ANY or head.count < 2 or not settled(head.truth):
         return
-    for size, index in sizes(facts, np.flatnonzero(head.truth == TRUE)).items():
+    which = np.flatnonzero(head.truth == TRUE)
+    for size, index in sizes(facts, which).items():
+        if size in ("tall", "short") and not _standing(facts, which):
+            continue  # what lies down is no short one
         said = _pick(SIZES[size], rng)
         if said.endswith("er") and said != "smaller" and head.count > 2:
             said = size  # "the taller mug" is one of two
@@ -119,6 +122,12 @@ def _sized(facts: Facts, head: Head, rng: random.Random | None) -> Iterator[Head
         truth[index] = TRUE
         text = f"{said} {head.text}"
         yield Head(text, words.plural(text), head.word, "size", truth)
+
+
+def _standing(facts: Facts, which: np.ndarray) -> bool:
+    """Whether all of the things are as high as they are made."""
+    made = np.array([(facts.looks[i].size_m or (np.nan,) * 3)[2] for i in which])
+    return bool(np.all(np.abs(facts.sizes[which, 2] / made - 1) < UPRIGHT))
 
 
 def sizes(facts: Facts, which: np.ndarray) -> dict[str, int]:
