@@ -81,6 +81,8 @@ def test_the_same_generator_gives_the_same_words():
     scene = random_scene(1)
     first, again = (expressions(scene, random.Random(5), most=10) for _ in range(2))
     assert first == again != expressions(scene, random.Random(6), most=10)
+    unheard = expressions(scene, random.Random(5), most=10, heard=False)
+    assert unheard == first
     assert max(Counter(e.type for e in first).values()) <= 10
 
 

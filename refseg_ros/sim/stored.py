@@ -57,7 +57,7 @@ def say(scene: Scene, seed: int) -> list[dict[str, Any]]:
     Of training and validation scenes nothing is said that holdout keeps for the test. Expressions that exclude
     something by a phrase of its own are left out: their phrases alone do not mean their targets.
     """
-    said = [e for e in expressions(scene, random.Random(seed), MAX_STORED_PER_TYPE) if not e.excluded]
+    said = [e for e in expressions(scene, random.Random(seed), MAX_STORED_PER_TYPE, heard=False) if not e.excluded]
     if split_of(scene.seed) != "test":
         said = [e for e in said if fit_for_training(e, scene)]
     return [as_dict(e) for e in said]

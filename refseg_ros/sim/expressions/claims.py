@@ -45,7 +45,7 @@ def plain(facts: Facts, heads: list[Head]) -> Iterator[Claim]:
         if len(meant) == 1:
             yield Claim(head.kind, "the", slots(head), (meant,))
         else:
-            if has_plural(head):
+            if has_plural(head) and head.text not in words.ANY:
                 yield Claim("ambiguous", "the", slots(head), (meant,), "AMBIGUOUS")
             if head.word in words.ANY and head.text != head.word:
                 yield Claim("all-of", "everything so", {"c": head.text.removesuffix(" " + head.word)}, (meant,))

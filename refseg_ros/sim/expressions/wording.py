@@ -138,9 +138,16 @@ def word(form: str, slots: dict[str, str], rng: random.Random | None) -> str:
     if rng is None:
         return choices[0].format(**slots)
     text = rng.choice(choices).format(**slots)
-    if text.startswith("the ") and rng.random() < 0.12:
+    if text.startswith("the ") and "w" not in slots and form != "shared" and rng.random() < 0.12:
         text = text[4:]
     return text
+
+
+def phrases(form: str, slots: dict[str, str], said: str) -> tuple[str, ...]:
+    """The phrases that a claim put into words consists of."""
+    if form == "shared":
+        return tuple(f"the {slots[c]} {slots['x']}" for c in ("c", "d"))
+    return tuple(slots[s] for s in ("w", "v", "u") if s in slots) or (said,)
 
 
 def dress(text: str, rng: random.Random) -> str:
