@@ -21,9 +21,9 @@ def command(
         print(json.dumps(rows, indent=1, default=str))
         return
     for row in rows:
-        print(row.get("name", "?"))
+        print(row.get("name", "?") + (" (baseline: to compare with, not to use)" if row.get("baseline") else ""))
         for key, value in row.items():
-            if key != "name":
+            if key not in ("name", "baseline"):
                 print(f"  {key}: {value}")
 
 

