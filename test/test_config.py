@@ -23,6 +23,7 @@ APT = {
     "scipy": "python3-scipy",
     "tf2_ros": "tf2_ros_py",
     "typer": "python3-typer",
+    "yaml": "python3-yaml",
 }
 # Used where somebody has installed it; nothing that a robot needs.
 OPTIONAL = {"audio_common_msgs"}

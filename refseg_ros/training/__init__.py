@@ -1,1 +1,1 @@
-"""Training of the shipped model, resumable: python -m refseg_ros.training <stage>."""
+"""Training, resumable: `refseg train --config config/training/<model>.yaml`."""

@@ -146,7 +146,5 @@ fit for research and demonstration only.
 
 ## Train it again
     python -m refseg_ros.sim.generate scenes/val 240 1000000 && python -m refseg_ros.sim.generate scenes/train 4000 0
-    python -m refseg_ros.training instances --scenes scenes --work work --minutes 11 --batch 8 --learning-rate 0.0015
-    python -m refseg_ros.training language --scenes scenes --work work --minutes 40 --batch 64 --learning-rate 0.001
-    python -m refseg_ros.training export --scenes scenes --work work
+    refseg train --config config/training/compact.yaml
 """
