@@ -292,6 +292,20 @@ def test_full_scale_builds_without_memory_and_has_the_parameters_of_its_parts():
     assert sum(p.numel() for p in MVPLMHead(compact(384)).parameters()) < 2.5e6
 
 
+def test_full_scale_has_the_published_shapes():
+    with torch.device("meta"):
+        full = MVPLMHead(MVPLMConfig()).eval()
+        maps = [torch.empty(1, c, 1024 // s, 1024 // s) for c, s in zip(full.config.channels, STRIDES, strict=True)]
+        there = torch.ones(1, 133, dtype=torch.bool)
+        images = full.encode(maps)
+        asked = Instruction(torch.empty(1, 133, 2048), there, torch.empty(1, 2048))
+        answer = full.decode(images, asked, Task.PANOPTIC).answer
+    assert {p.device.type for p in full.parameters()} == {"meta"}
+    assert images.mask_features_vdhw.shape == (1, 256, 256, 256)
+    assert images.inside_vt.shape == (1, 128**2 + 64**2 + 32**2)
+    assert answer.similarity_bqk.shape == (1, 200, 133) and answer.mask_logits(0).shape == (200, 256, 256)
+
+
 def test_full_scale_runs_on_small_maps():
     net = MVPLMHead(MVPLMConfig(mask_points=200, decoder_layers=2)).eval()
     maps = [torch.randn(1, c, 128 // s, 128 // s) for c, s in zip(net.config.channels, STRIDES, strict=True)]

@@ -79,7 +79,7 @@ class PixelDecoder(nn.Module):
         )
         self.channels = config.channels
         self.net = Mask2FormerPixelDecoder(settings, list(config.channels))
-        nn.init.normal_(self.net.level_embed)
+        self.net.level_embed = nn.Parameter(torch.randn(LEVELS, config.width))  # theirs is empty, and on the CPU always
         for module in self.net.modules():
             if isinstance(module, Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention):
                 initialise(module)
