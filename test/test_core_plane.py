@@ -89,7 +89,7 @@ def test_the_normal_looks_at_the_camera():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("noise", 0.0), ("tolerance", -1.0), ("min_share", 1.0), ("min_samples", 2), ("contact_m", 0.0)]
+    ("name", "value"), [("tolerance", -1.0), ("min_share", 1.0), ("min_samples", 2), ("contact_m", 0.0)]
 )
 def test_config_is_validated(name, value):
     with pytest.raises(ValueError, match=name):

@@ -59,7 +59,7 @@ def test_a_slanted_surface_neither_flies_nor_has_steps(slope):
     inner = np.zeros(depth.shape, np.bool_)
     inner[5:-5, 30:100] = valid[5:-5, 30:100] > 0
     assert not (surface.flying(z, CONFIG)[inner] > 0).any()
-    assert not (surface.behind_step(z, valid, CONFIG)[inner] > 0).any()
+    assert not (surface.behind_step(z, valid, surface.edge_depth(z, CONFIG))[inner] > 0).any()
 
 
 def test_holes_stay_holes():
@@ -107,6 +107,29 @@ def test_the_border_truncates():
     assert lift(depth, mask).truncated
 
 
+@pytest.mark.parametrize("noise", [0.003, 0.008])
+def test_a_noisier_camera_is_measured_and_still_gives_objects(noise):
+    depth, mask = scene(noise=noise)
+    assert abs(surface.measured_noise(depth, CONFIG) - noise) < 0.15 * noise
+    o = lift(depth, mask)
+    assert o.valid and len(o.points) > 0.85 * 3600 and np.allclose(o.centroid_m, (0, 0.056, 0.8), atol=0.006)
+
+
+@pytest.mark.parametrize("most", [2.0, 10.0])
+def test_noise_alone_is_no_object(most):
+    depth = np.random.default_rng(2).uniform(0.05, most, (120, 160)).astype(np.float32)
+    o = lift(depth, scene()[1])
+    assert not o.valid and ("noise" in o.reason or "hang together" in o.reason)
+
+
+def test_a_wire_is_an_object():
+    depth, mask = np.full((120, 160), 1.2, np.float32), np.zeros((120, 160), np.bool_)
+    mask[np.arange(20, 100), np.round(80 + 9 * np.sin(np.arange(80) / 15)).astype(int)] = True  # a pixel wide
+    depth[mask] = np.linspace(0.8, 0.82, 80)
+    o = lift(depth, mask)
+    assert o.valid and abs(o.centroid_m[2] - 0.81) < 0.001 and len(o.points) == 80
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     hnp.arrays(
@@ -122,7 +145,7 @@ def test_the_border_truncates():
 def test_layers_are_part_of_the_pixels(depth, mask, smallest):
     z, valid = surface.readings(depth, CONFIG)
     assert np.isfinite(z).all() and ((valid > 0) == ((depth > np.float32(0.05)) & (depth < 10))).all()
-    noisy = (surface.flying(z, CONFIG) | surface.behind_step(z, valid, CONFIG)) > 0
+    noisy = (surface.flying(z, CONFIG) | surface.behind_step(z, valid, surface.edge_depth(z, CONFIG))) > 0
     pixels = (valid * mask * ~noisy).astype(np.uint8)
     chosen, depths = surface.layers(z, pixels, CONFIG, smallest)
     assert not ((chosen > 0) & (pixels == 0)).any()

@@ -60,6 +60,16 @@ class Upright:
         c, s = math.cos(angle), math.sin(angle)
         return _box(middle, (length, width, max(top - low, 0.0)), self.axes @ ((c, -s, 0.0), (s, c, 0.0), (0, 0, 1.0)))
 
+    def along_view(self, box: OrientedBox, centroid: Matrix) -> Pair:
+        """Cosines, 0 to 1, in the plane, of the first two axes of such a box with the line of sight to it."""
+        x, y, z, w = box.quaternion_xyzw
+        first = np.array([1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)])
+        normal = self.axes[:, 2]
+        sight = centroid - (centroid @ normal) * normal
+        length = math.sqrt(float(sight @ sight))
+        cosine = min(abs(float(first @ sight)) / length, 1.0) if length > 1e-9 else 0.0  # 0: seen from straight above
+        return cosine, math.sqrt(1 - cosine * cosine) if length > 1e-9 else 0.0
+
 
 def footprint(flat: Points, cell: float) -> tuple[Pair, Pair, float]:
     """The rectangle of least area round points (2, N): centre, size with the longer side first, and its angle."""

@@ -96,9 +96,7 @@ class CameraMotion:
         self._last = IDENTITY
         return True
 
-    def _follow(
-        self, key: _Key, frame: Frame, picture: npt.NDArray[np.uint8]
-    ) -> tuple[RigidTransform, int] | None:
+    def _follow(self, key: _Key, frame: Frame, picture: npt.NDArray[np.uint8]) -> tuple[RigidTransform, int] | None:
         """Key from camera, and how many corners agree; None where too few do."""
         places, status, _ = cv2.calcOpticalFlowPyrLK(
             key.picture, picture, key.corners, self._forecast(key, frame, picture.shape[1]),
@@ -142,9 +140,7 @@ def _flat(frame: Frame, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     return ((low > 0) & (high - low < STEP_SHARE * high)).astype(np.uint8) * np.uint8(255)
 
 
-def _lift(
-    frame: Frame, places: npt.NDArray[np.float32], small_width: int
-) -> tuple[Points, npt.NDArray[np.bool_]]:
+def _lift(frame: Frame, places: npt.NDArray[np.float32], small_width: int) -> tuple[Points, npt.NDArray[np.bool_]]:
     """Places (N, 2) of the small picture as points (N, 3) of the camera, and which of them have depth."""
     camera, depth = frame.intrinsics, frame.depth
     assert camera is not None and depth is not None  # update() has looked

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from refseg_ros.core import surface
 from refseg_ros.core.boxes import Upright, oriented_box
 from refseg_ros.core.camera import RayGrid
-from refseg_ros.core.plane import PlaneConfig, PlaneTracker
+from refseg_ros.core.plane import PlaneTracker
 from refseg_ros.core.surface import SurfaceConfig
 from refseg_ros.core.types import Frame, Instance, Object3D, Plane
 from refseg_ros.core.uncertainty import Uncertainty
@@ -33,14 +33,15 @@ SAMPLES = 2000  # pixels that the plane is sought in
 class LiftingConfig(SurfaceConfig):
     """What counts as a reading, a surface and an object. Raises ValueError for values that cannot work.
 
-    An object needs min_points points and readings on min_coverage of its mask. Box sizes are never given below
-    min_extent_m; an object thinner than that in two directions is degenerate. What rises less than table_m (and 1.7
-    times the noise) above the plane is the plane. A thing whose lowest point is below stands_m stands on it.
-    occluded_share: of its outline with something nearer beside it. plane: look for one.
+    An object needs min_points points, readings on min_coverage of its mask, and min_surface of those on one surface.
+    Box sizes are never given below min_extent_m; an object thinner than that in two directions is degenerate. What
+    rises less than table_m (and 1.7 times the noise) above the plane is the plane. A thing whose lowest point is below
+    stands_m stands on it. occluded_share: of its outline with something nearer beside it. plane: look for one.
     """
 
     min_points: int = 30
     min_coverage: float = 0.05
+    min_surface: float = 0.2
     min_extent_m: float = 0.001
     table_m: float = 0.002
     stands_m: float = 0.02
@@ -52,7 +53,7 @@ class LiftingConfig(SurfaceConfig):
         for name in ("min_extent_m", "table_m", "stands_m"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"LiftingConfig.{name} must be positive, not {getattr(self, name)}")
-        for name in ("min_coverage", "occluded_share"):
+        for name in ("min_coverage", "min_surface", "occluded_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"LiftingConfig.{name} must be in [0, 1], not {getattr(self, name)}")
         if self.min_points < 4:
@@ -62,7 +63,7 @@ class LiftingConfig(SurfaceConfig):
 @dataclass(frozen=True, eq=False)
 class _Part:
     """One instance's pixels. z float32 (h, w), 0 = no reading, of the crop at (left, top); pixels uint8 (h, w), not 0
-    where it measures the thing; box: of the mask, (x0, y0, x1, y1)."""
+    where it measures the thing; box: of the mask, (x0, y0, x1, y1); area: its pixels."""
 
     instance: Instance
     box: tuple[int, int, int, int]
@@ -70,63 +71,80 @@ class _Part:
     top: int
     z: Points
     pixels: surface.Pixels
+    area: int
     coverage: float
     depths: tuple[float, ...] = ()
     occluded: bool = False
     reason: str = ""
 
 
+def _part(frame: Frame, instance: Instance, config: LiftingConfig) -> _Part:
+    """The pixels of an instance that measure its own surface."""
+    depth = frame.depth
+    assert depth is not None  # depth_problem() has looked
+    ox, oy = instance.offset
+    x, y, w, h = cv2.boundingRect(instance.mask.view(np.uint8))
+    x0, y0, x1, y1 = box = ox + x, oy + y, ox + x + w, oy + y + h
+    left, top = max(0, x0 - MARGIN), max(0, y0 - MARGIN)
+    z, valid = surface.readings(depth[top : y1 + MARGIN, left : x1 + MARGIN], config)
+    mask = np.zeros(z.shape, np.uint8)
+    inner = instance.mask[y : y + h, x : x + w].view(np.uint8)
+    np.multiply(inner, 255, out=mask[y0 - top : y1 - top, x0 - left : x1 - left])
+
+    pixels = cv2.bitwise_and(valid, mask)
+    area, count = cv2.countNonZero(mask), cv2.countNonZero(pixels)
+    coverage = count / area
+    if count < config.min_points:
+        reason = f"only {count} of {area} mask pixels have depth; at least {config.min_points} are needed"
+        return _Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
+    if coverage < config.min_coverage:
+        reason = f"depth covers {coverage:.1%} of the mask; at least {config.min_coverage:.1%} is needed"
+        return _Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
+    edge = surface.edge_depth(z, config)
+    noisy = cv2.bitwise_or(surface.flying(z, config), surface.behind_step(z, valid, edge))
+    smooth = cv2.bitwise_and(pixels, cv2.bitwise_not(noisy))
+    if cv2.countNonZero(smooth) >= config.min_points or not surface.narrow(z, pixels, config):
+        pixels = smooth  # else a thing all of edges, a wire: better its edges than nothing
+    pixels, depths = surface.layers(z, pixels, config, max(config.min_points, area // 50))
+    found = cv2.countNonZero(pixels)
+    if found < config.min_surface * count:
+        reason = f"only {found} of {count} readings in the mask lie on one surface; the depth is noise"
+        return _Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
+    if found and min(cv2.boundingRect(pixels)[2:]) < 2:
+        reason = "the readings lie on one line of the image; the depth is degenerate"
+        return _Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
+    occluded = surface.covered_by_nearer(z, valid, edge, mask, pixels) > config.occluded_share
+    return _Part(instance, box, left, top, z, pixels, area, coverage, depths, occluded)
+
+
 class Lifter:
     """Lifts the instances of a frame. State: the rays of the last camera, or those of a lifter before this one, and the
     last plane; one thread at a time."""
 
-    def __init__(self, config: LiftingConfig | None = None, grid: RayGrid | None = None) -> None:
+    def __init__(
+        self,
+        config: LiftingConfig | None = None,
+        grid: RayGrid | None = None,
+        uncertainty: Uncertainty | None = None,
+    ) -> None:
         self.config = config or LiftingConfig()
         self._grid = grid or RayGrid()
-        self._planes = PlaneTracker(PlaneConfig(noise=self.config.noise))
-        self._uncertainty = Uncertainty()
+        self._planes = PlaneTracker()
+        self._uncertainty = uncertainty or Uncertainty()
 
     def lift(self, frame: Frame, instances: Sequence[Instance]) -> tuple[Object3D, ...]:
         """One Object3D an instance, in order; invalid ones carry their reason. Never raises for bad depth."""
         problem = depth_problem(frame)
         if problem:
             return tuple(Object3D(i.id, False, problem, frame.frame_id) for i in instances)
-        parts = [self._part(frame, instance) for instance in instances]
-        plane = self._plane(frame, parts) if self.config.plane else None
+        assert frame.depth is not None
+        config = replace(self.config, noise=surface.measured_noise(frame.depth, self.config))
+        parts = [_part(frame, instance, config) for instance in instances]
+        plane = self._plane(frame, parts, config) if config.plane else None
         upright = None if plane is None else Upright.of(plane)
-        return tuple(self._object(frame, part, upright) for part in parts)
+        return tuple(self._object(frame, part, upright, config) for part in parts)
 
-    def _part(self, frame: Frame, instance: Instance) -> _Part:
-        """The pixels of an instance that measure its own surface."""
-        config, depth = self.config, frame.depth
-        assert depth is not None  # depth_problem() has looked
-        ox, oy = instance.offset
-        x, y, w, h = cv2.boundingRect(instance.mask.view(np.uint8))
-        x0, y0, x1, y1 = box = ox + x, oy + y, ox + x + w, oy + y + h
-        left, top = max(0, x0 - MARGIN), max(0, y0 - MARGIN)
-        z, valid = surface.readings(depth[top : y1 + MARGIN, left : x1 + MARGIN], config)
-        mask = np.zeros(z.shape, np.uint8)
-        inner = instance.mask[y : y + h, x : x + w].view(np.uint8)
-        np.multiply(inner, 255, out=mask[y0 - top : y1 - top, x0 - left : x1 - left])
-
-        pixels = cv2.bitwise_and(valid, mask)
-        area, count = cv2.countNonZero(mask), cv2.countNonZero(pixels)
-        coverage = count / area
-        if count < config.min_points:
-            reason = f"only {count} of {area} mask pixels have depth; at least {config.min_points} are needed"
-            return _Part(instance, box, left, top, z, pixels, coverage, reason=reason)
-        if coverage < config.min_coverage:
-            reason = f"depth covers {coverage:.1%} of the mask; at least {config.min_coverage:.1%} is needed"
-            return _Part(instance, box, left, top, z, pixels, coverage, reason=reason)
-        noisy = cv2.bitwise_or(surface.flying(z, config), surface.behind_step(z, valid, config))
-        smooth = cv2.bitwise_and(pixels, cv2.bitwise_not(noisy))
-        if cv2.countNonZero(smooth) >= config.min_points:  # else a thing all of edges: better its edges than nothing
-            pixels = smooth
-        pixels, depths = surface.layers(z, pixels, config, max(config.min_points, area // 50))
-        occluded = surface.covered_by_nearer(z, valid, mask, pixels, config) > config.occluded_share
-        return _Part(instance, box, left, top, z, pixels, coverage, depths, occluded)
-
-    def _plane(self, frame: Frame, parts: Sequence[_Part]) -> Plane | None:
+    def _plane(self, frame: Frame, parts: Sequence[_Part], config: LiftingConfig) -> Plane | None:
         """The plane around and below what was measured, sought in every step-th pixel of every step-th row."""
         assert frame.depth is not None and frame.intrinsics is not None
         parts = [p for p in parts if not p.reason]
@@ -146,18 +164,18 @@ class Lifter:
             place = thing[down : down + inside.shape[0], right : right + inside.shape[1]]
             place |= inside[: place.shape[0], : place.shape[1]]
         with np.errstate(invalid="ignore"):
-            valid = (z > self.config.min_depth_m) & (z < self.config.max_depth_m)
+            valid = (z > config.min_depth_m) & (z < config.max_depth_m)
         x, y = self._grid.window(frame.intrinsics, slice(y0, y1, step), slice(x0, x1, step))
         rows = np.empty((*z.shape, 3))
         rows[..., 0], rows[..., 1] = x, y
         rows[..., 2] = 1.0 / np.where(valid, z, np.float32(1.0))
         valid &= (np.abs(rows) < FAR).all(-1)  # False for NaN, where distortion leaves no ray
         free, taken = rows[valid & ~thing], rows[valid & thing]
-        return self._planes.find(free[:, :2], free[:, 2], taken)
+        return self._planes.find(free[:, :2], free[:, 2], taken, config.noise)
 
-    def _object(self, frame: Frame, part: _Part, upright: Upright | None) -> Object3D:
+    def _object(self, frame: Frame, part: _Part, upright: Upright | None, config: LiftingConfig) -> Object3D:
         """The object that a part's pixels make."""
-        config, instance, camera, z = self.config, part.instance, frame.intrinsics, part.z
+        instance, camera, z = part.instance, frame.intrinsics, part.z
         assert camera is not None
 
         def invalid(reason: str) -> Object3D:
@@ -167,7 +185,7 @@ class Lifter:
             return invalid(part.reason)
         h, w = z.shape
         rays = self._grid.window(camera, slice(part.top, part.top + h), slice(part.left, part.left + w))
-        pixels = part.pixels if upright is None else self._above(part, rays, upright.plane)
+        pixels = part.pixels if upright is None else _above(part, rays, upright.plane, config)
         kept = np.flatnonzero(pixels)
         if len(kept) < config.min_points:
             return invalid(f"only {len(kept)} points hang together; at least {config.min_points} are needed")
@@ -205,6 +223,11 @@ class Lifter:
             max(box.size_m[1], config.min_extent_m),
             max(box.size_m[2], config.min_extent_m),
         )
+        if upright is not None:
+            size_std = self._uncertainty.upright(size, upright.along_view(box, centroid), pixel_m)
+        else:
+            size_std = self._uncertainty.free(size, pixel_m)
+        share = len(kept) / max(part.area, 1)
         x0, y0, x1, y1 = part.box
         return Object3D(
             instance.id,
@@ -216,8 +239,10 @@ class Lifter:
             np.ascontiguousarray(points.T),
             colors,
             part.coverage,
-            centroid_cov_m2=self._uncertainty.centroid(centroid, scatter, pixel_m, config.noise),
-            size_std_m=self._uncertainty.sizes(size, pixel_m, plane is not None),
+            centroid_cov_m2=self._uncertainty.centroid(
+                scatter, len(kept), share, frame.size[0], pixel_m, part.occluded
+            ),
+            size_std_m=size_std,
             plane=plane,
             bottom_m=bottom,
             top_m=top,
@@ -226,18 +251,19 @@ class Lifter:
             layer_depths_m=part.depths,
         )
 
-    def _above(self, part: _Part, rays: tuple[Points, Points], plane: Plane) -> surface.Pixels:
-        """The part's pixels that rise above the plane, or all of them where most do not: a sheet on a table."""
-        config, z = self.config, part.z
-        a, b, c = (np.float32(n) for n in plane.normal)
-        with np.errstate(over="ignore", invalid="ignore"):
-            heights = (a * rays[0] + (b * rays[1] + c)) * z  # less the offset
-        depth = part.depths[0]
-        least = max(config.table_m, 1.7 * config.noise * depth * depth) - plane.offset_m
-        above = np.where(heights > np.float32(least), part.pixels, np.uint8(0))
-        count = cv2.countNonZero(above)
-        most = count >= config.min_points and 2 * count > cv2.countNonZero(part.pixels)
-        return above if most else part.pixels
+
+def _above(part: _Part, rays: tuple[Points, Points], plane: Plane, config: LiftingConfig) -> surface.Pixels:
+    """The part's pixels that rise above the plane, or all of them where most do not: a sheet on a table."""
+    z = part.z
+    a, b, c = (np.float32(n) for n in plane.normal)
+    with np.errstate(over="ignore", invalid="ignore"):
+        heights = (a * rays[0] + (b * rays[1] + c)) * z  # less the offset
+    depth = part.depths[0]
+    least = max(config.table_m, 1.7 * config.noise * depth * depth) - plane.offset_m
+    above = np.where(heights > np.float32(least), part.pixels, np.uint8(0))
+    count = cv2.countNonZero(above)
+    most = count >= config.min_points and 2 * count > cv2.countNonZero(part.pixels)
+    return above if most else part.pixels
 
 
 def depth_problem(frame: Frame) -> str:

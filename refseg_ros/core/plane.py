@@ -23,14 +23,13 @@ MAX_STRETCH = 50.0  # metres: a plane further from the camera than this carries 
 
 @dataclass(frozen=True, kw_only=True)
 class PlaneConfig:
-    """noise: standard deviation of 1/z, 1/m (the depth's at 1 m); samples within `tolerance` of those belong to it.
+    """Samples within `tolerance` standard deviations of 1/z from a plane belong to it.
 
     A plane needs min_share of the samples, and at least min_samples. Of the things' points, at most the share `below`
     lies under it, and at least the share `touching` no higher than contact_m: a wall behind them is no support.
     depth_step_m: what depth is rounded to. Raises ValueError for values that cannot work.
     """
 
-    noise: float = 0.0012
     tolerance: float = 3.0
     min_share: float = 0.25
     min_samples: int = 60
@@ -40,7 +39,7 @@ class PlaneConfig:
     depth_step_m: float = 0.001
 
     def __post_init__(self) -> None:
-        for name in ("noise", "tolerance", "contact_m", "depth_step_m"):
+        for name in ("tolerance", "contact_m", "depth_step_m"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"PlaneConfig.{name} must be positive, not {getattr(self, name)}")
         for name in ("min_share", "below", "touching"):
@@ -60,16 +59,20 @@ class PlaneTracker:
         self.config = config or PlaneConfig()
         self._last: Array | None = None
 
-    def find(self, rays: Array, inverse_depth: Array, things: Array) -> Plane | None:
-        """rays (N, 2): x/z, y/z of samples around the things, inverse_depth (N,): their 1/z; things (M, 3): rows
-        (x/z, y/z, 1/z) of points on them, none of which are samples. None where there is no such plane."""
+    def find(self, rays: Array, inverse_depth: Array, things: Array, noise: float = 0.0012) -> Plane | None:
+        """The plane, or None where there is no such.
+
+        rays (N, 2): x/z, y/z of samples around the things, inverse_depth (N,): their 1/z; things (M, 3): rows (x/z,
+        y/z, 1/z) of points on them, none of which are samples. noise: standard deviation of 1/z, 1/m, which is that of
+        depth at 1 m.
+        """
         config = self.config
         if len(rays) < config.min_samples or not len(things):
             return None
         rows = np.concatenate([rays, np.ones((len(rays), 1))], 1)
         need = max(config.min_samples, config.min_share * len(rows))
         # Rounding to a step in z is one to step / z^2 in 1/z; a rounded number is off by step / sqrt(12).
-        width = config.tolerance * np.hypot(config.noise, 0.29 * config.depth_step_m * np.median(inverse_depth) ** 2)
+        width = config.tolerance * np.hypot(noise, 0.29 * config.depth_step_m * np.median(inverse_depth) ** 2)
         left = np.ones(len(rows), np.bool_)
         for attempt in range(1 + ATTEMPTS):
             if attempt == 0:

@@ -18,17 +18,20 @@ Depth = npt.NDArray[Any]  # float32 (h, w), metres; Any because OpenCV's own typ
 Pixels = npt.NDArray[Any]  # uint8 (h, w), 0 or not 0
 SQUARE = np.ones((3, 3), np.uint8)
 WIDE = np.ones((5, 5), np.uint8)
+STEP_NOISE, MOST_NOISE = 6.0, 0.01  # noise of a centimetre at 1 m is a bad camera, beyond it is no camera
 MOST_READ = 2000  # pixels of one component
 NOWHERE = np.float32(1e6)  # metres: behind everything
 
 
 @dataclass(frozen=True, kw_only=True)
 class SurfaceConfig:
-    """Depth in (min_depth_m, max_depth_m) is a reading. noise: its standard deviation at 1 m, metres; grows with z^2.
+    """Depth in (min_depth_m, max_depth_m) is a reading. noise: the least standard deviation of one at 1 m, metres; it
+    grows with z^2. Where the picture is noisier than that, its own is measured, up to MOST_NOISE.
 
     A reading further than outlier * its noise (and floor_m) from the median of its 3 x 3 neighbours flies. One that is
-    more than step_m + step_ratio * z behind a neighbour is across an edge: layers end there. Parts of one mask whose
-    depths come within gap_m of each other are one layer. Raises ValueError for values that cannot work.
+    more than step_m + step_ratio * z (and STEP_NOISE * its noise) behind a neighbour is across an edge: layers end
+    there. Parts of one mask whose depths come within gap_m of each other are one layer. Raises ValueError for values
+    that cannot work.
     """
 
     min_depth_m: float = 0.05
@@ -64,10 +67,38 @@ def flying(z: Depth, config: SurfaceConfig) -> Pixels:
     return cv2.compare(off, np.maximum(tolerance, np.float32(config.floor_m)), cv2.CMP_GT)
 
 
-def behind_step(z: Depth, valid: Pixels, config: SurfaceConfig) -> Pixels:
-    """Readings (h, w) behind an edge: an 8-neighbour is nearer by more than a step. uint8 255."""
+def edge_depth(z: Depth, config: SurfaceConfig) -> Depth:
+    """How near a neighbour of each reading (h, w) must be for an edge to lie between them, metres."""
+    step = np.maximum(config.step_m + config.step_ratio * z, np.float32(STEP_NOISE * config.noise) * z * z)
+    return np.asarray(z - step)
+
+
+def behind_step(z: Depth, valid: Pixels, edge: Depth) -> Pixels:
+    """Readings (h, w) behind an edge: an 8-neighbour is nearer than edge_depth() there. uint8 255."""
     nearest = cv2.erode(cv2.copyTo(z, valid, np.full(z.shape, NOWHERE, np.float32)), SQUARE)
-    return cv2.compare(nearest, cv2.addWeighted(z, 1 - config.step_ratio, z, 0, -config.step_m), cv2.CMP_LT)
+    return cv2.compare(nearest, edge, cv2.CMP_LT)
+
+
+def measured_noise(depth: Depth, config: SurfaceConfig) -> float:
+    """The standard deviation of readings at 1 m, metres, from how much three neighbours in a row are off a line."""
+    rows = depth[::16] if len(depth) > 400 else depth[::4]
+    width = (rows.shape[1] // 3) * 3
+    a, b, c = (rows[:, i:width:3] for i in range(3))
+    with np.errstate(invalid="ignore", over="ignore"):
+        there = (np.minimum(np.minimum(a, b), c) > config.min_depth_m) & (b < config.max_depth_m)
+        off = np.abs(a - 2 * b + c)[there] / np.square(b[there])
+    off = off[np.isfinite(off)]
+    if len(off) < 100:
+        return config.noise
+    off.partition(len(off) // 2)
+    # The median of a normal number's size is 0.6745 of its deviation; that of a - 2 b + c is sqrt(6) times a reading's.
+    return float(np.clip(off[len(off) // 2] / (0.6745 * 6**0.5), config.noise, max(config.noise, MOST_NOISE)))
+
+
+def narrow(z: Depth, pixels: Pixels, config: SurfaceConfig) -> bool:
+    """Whether half of the pixels' depths lie within gap_m of each other: those of a thin thing do, noise does not."""
+    low, high = np.percentile(z[pixels > 0], (25, 75))
+    return bool(high - low <= config.gap_m)
 
 
 def layers(z: Depth, pixels: Pixels, config: SurfaceConfig, smallest: int) -> tuple[Pixels, tuple[float, ...]]:
@@ -121,14 +152,13 @@ def _joined(spans: list[tuple[float, float]], gap: float) -> npt.NDArray[np.int6
     return group
 
 
-def covered_by_nearer(z: Depth, valid: Pixels, mask: Pixels, pixels: Pixels, config: SurfaceConfig) -> float:
+def covered_by_nearer(z: Depth, valid: Pixels, edge: Depth, mask: Pixels, pixels: Pixels) -> float:
     """The share of the outline of `pixels`, the thing's own, beside which something outside the mask is nearer.
 
-    valid: 255 where there is a reading; mask: 255 inside; both uint8 (h, w)."""
+    valid: 255 where there is a reading; mask: 255 inside; both uint8 (h, w); edge: edge_depth().
+    """
     outside = cv2.copyTo(z, cv2.compare(valid, mask, cv2.CMP_GT), np.full(z.shape, NOWHERE, np.float32))
-    nearer = cv2.compare(
-        cv2.erode(outside, WIDE), cv2.addWeighted(z, 1 - config.step_ratio, z, 0, -config.step_m), cv2.CMP_LT
-    )
+    nearer = cv2.compare(cv2.erode(outside, WIDE), edge, cv2.CMP_LT)
     outline = cv2.bitwise_and(pixels, cv2.bitwise_not(cv2.erode(pixels, SQUARE, borderValue=0)))
     length = cv2.countNonZero(outline)
     return cv2.countNonZero(cv2.bitwise_and(outline, nearer)) / max(length, 1)
