@@ -177,7 +177,7 @@ def test_it_learns_a_handful_of_masks():
     net, picture = head(width=64), pictures((2, 1, 3))
     weights = LossWeights(dice=2.0, iou=0.1)
     step = lambda: sum(losses(net(picture.maps, GRID, slots(picture)), truth(picture), weights).values())  # noqa: E731
-    taught(net, step, 250, rate=1e-3)
+    taught(net, step, 150, rate=1e-3)
     net.eval()
     with torch.no_grad():
         output = net(picture.maps, GRID, slots(picture))

@@ -167,7 +167,7 @@ def test_fused_pixels_are_taken_apart_without_a_difference():
 def test_it_learns_a_handful_of_masks_and_how_good_they_are():
     net, picture = head(), pictures((2, 1, 3))
     loss = lambda: sum(losses(answer(net, picture), truths(picture), LossWeights(dice=2.0)).values())  # noqa: E731
-    taught(net, loss, 150)
+    taught(net, loss, 100)
     net.eval()
     with torch.no_grad():
         output = answer(net, picture)
