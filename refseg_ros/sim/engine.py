@@ -22,7 +22,8 @@ from refseg_ros.sim.shapes import SHAPES
 from refseg_ros.sim.splits import SPLIT_SEEDS
 from refseg_ros.sim.style import CALM, SceneStyle
 
-SETTLE_STEPS = 250
+SETTLE_STEPS, SETTLE_LEAST = 250, 60
+STILL = 0.03  # m/s and rad/s
 FAR_M = 6.0
 TEST_SHARE, TEST_SURFACE_SHARE = 0.5, 0.25  # of test scenes with something held out, and with such a surface
 MOST_ALIKE = 5
@@ -114,8 +115,7 @@ class SceneEngine:
         pool.activate(picked)
         arranged = arrange(pool, rng, picked, style)
         pool.activate([p.index for p in arranged.placed])
-        for _ in range(SETTLE_STEPS):
-            mujoco.mj_step(pool.model, pool.data)
+        self._settle([p.index for p in arranged.placed], early=not style.calm)
         room.furnish(pool, rng, self._surfaces(extras, split))
         for index, paint in paints.items():
             apply_paint(pool.model, pool.visual[index], pool.keys[index], paint, extras)
@@ -130,6 +130,16 @@ class SceneEngine:
         inside = {i: host for i, host in arranged.inside.items() if still_inside(pool, i, host)}
         self._shown = _Shown(seed, arranged.placed, inside, k, t_world_camera, paints)
         return self.look(visibility=visibility, quick_visibility=not style.calm)
+
+    def _settle(self, indices: list[int], early: bool) -> None:
+        """Let things fall and come to rest, for a second at the most; early: less where all of them lie still."""
+        pool = self._pool
+        moving = np.concatenate([pool.dof[i] + np.arange(6) for i in indices]) if indices else np.arange(0)
+        for step in range(SETTLE_STEPS):
+            mujoco.mj_step(pool.model, pool.data)
+            looked_at = early and step >= SETTLE_LEAST and step % 10 == 0
+            if looked_at and np.abs(pool.data.qvel[moving]).max(initial=0) < STILL:
+                break
 
     def _pick(
         self, rng: np.random.Generator, wanted: int, style: SceneStyle, split: str | None
