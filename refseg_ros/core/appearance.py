@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from refseg_ros.core.types import Instance
 
-SAMPLES = 1500  # pixels at the most, rows and columns being left out as needed
+SAMPLES = 800  # pixels at the most, rows and columns being left out as needed
 BINS, LEVELS = 32, 8  # a channel of CIE L*a*b*, and the levels of 256 in each bin
 # Levels of a wholly different look: lightness changes with the light, so it counts less than colour.
 FAR = np.repeat([160.0, 45.0, 45.0], BINS).astype(np.float32)

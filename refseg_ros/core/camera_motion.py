@@ -20,14 +20,14 @@ from refseg_ros.core.types import Frame
 Points = npt.NDArray[np.float64]
 
 WIDTH = 320  # pixels of the picture in which corners are followed
-CORNERS, QUALITY, SPACING = 90, 0.01, 10
+CORNERS, QUALITY, SPACING = 70, 0.01, 11
 NEIGHBOURS = np.ones((5, 5), np.uint8)
 STEP_SHARE = 0.04  # of the depth, over five pixels: more is an edge
 WINDOW, LEVELS = (15, 15), 3
-HYPOTHESES = 48
+HYPOTHESES = 32
 CLOSE_M, CLOSE_M_M2 = 0.008, 0.005  # a pair this near fits the pose, at no distance and for each square metre of it
 LEAST, SHARE = 12, 0.4  # pairs that must fit, and their share of those followed
-RENEW_SHARE = 0.5  # below this share of a key frame's corners, the next one
+RENEW_SHARE = 0.4  # below this share of a key frame's corners, the next one
 IDENTITY = RigidTransform(np.eye(3), np.zeros(3))
 
 
@@ -135,7 +135,7 @@ def _flat(frame: Frame, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     is no place in the scene, it moves over what is behind."""
     assert frame.depth is not None
     height, width = shape
-    depth = cv2.resize(np.nan_to_num(frame.depth, posinf=0.0), (width, height), interpolation=cv2.INTER_NEAREST)
+    depth = np.nan_to_num(cv2.resize(frame.depth, (width, height), interpolation=cv2.INTER_NEAREST), posinf=0.0)
     low, high = cv2.erode(depth, NEIGHBOURS), cv2.dilate(depth, NEIGHBOURS)
     return ((low > 0) & (high - low < STEP_SHARE * high)).astype(np.uint8) * np.uint8(255)
 
@@ -146,8 +146,8 @@ def _lift(frame: Frame, places: npt.NDArray[np.float32], small_width: int) -> tu
     assert camera is not None and depth is not None  # update() has looked
     scale = depth.shape[1] / small_width
     pixels = (places.astype(np.float64) + 0.5) * scale - 0.5
-    inside = np.isfinite(pixels).all(1) & (pixels >= 0).all(1) & (pixels <= np.array(depth.shape)[::-1] - 1).all(1)
-    columns, rows = np.where(inside[:, None], np.rint(np.nan_to_num(pixels)), 0).astype(np.int64).T
+    inside = ((pixels >= 0) & (pixels <= (depth.shape[1] - 1, depth.shape[0] - 1))).all(1)  # False for NaN
+    columns, rows = np.where(inside[:, None], np.rint(pixels), 0).astype(np.int64).T
     z = depth[rows, columns].astype(np.float64)
     there = inside & np.isfinite(z) & (z > 0)
     points = np.stack([(pixels[:, 0] - camera.cx) / camera.fx * z, (pixels[:, 1] - camera.cy) / camera.fy * z, z], 1)

@@ -28,6 +28,7 @@ LARGEST_ID = 65535  # what ~/label_mask can hold
 CENTROID_STD_M = 0.004  # of a measured centroid, one axis, where the object does not say
 LEAST_STD_M = 0.001  # added to what the object does say: the camera's own place is not known better
 INFEASIBLE = 1e6
+NOWHERE = np.full(3, np.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +63,13 @@ class _Camera:
         self.anchor, self.intrinsics = anchor, frame.intrinsics
         self.from_anchor = anchor.inverse
 
-    def pixel(self, position: Vector) -> Vector | None:
-        """Where a place of the scene is in the picture (it may be beside it); None behind the camera."""
-        x, y, z = self.from_anchor.apply(position)
+    def pixel(self, known: _Known) -> Vector:
+        """Where something should be in the picture (it may be beside it); NaN behind the camera, or without depth."""
         k = self.intrinsics
-        return None if k is None or z <= 0 else np.array([k.fx * x / z + k.cx, k.fy * y / z + k.cy])
+        if k is None or known.filter is None:
+            return NOWHERE[:2]
+        x, y, z = self.from_anchor.rotation @ known.filter.position + self.from_anchor.translation
+        return np.array([k.fx * x / z + k.cx, k.fy * y / z + k.cy]) if z > 0 else NOWHERE[:2]
 
 
 @dataclass(eq=False)
@@ -154,12 +157,10 @@ class Tracker:
     ) -> dict[int, int]:
         """Each instance's lasting id; what is known is brought up to date, what is not is added."""
         looks = differences([one.look for one in seen], [known.look for known in self._known])
-        cost = np.full(looks.shape, INFEASIBLE)
-        for row, column in zip(*np.nonzero(looks <= self.config.gate_look), strict=True):
-            one, known = seen[row], self._known[column]
-            distance = self._distance(one, known, camera, now_s)
-            if known.phrase == one.instance.phrase and distance <= 1.0:
-                cost[row, column] = distance + self.config.look_weight * looks[row, column]
+        distances = self._distances(seen, camera, now_s)
+        phrases = [np.array([x.phrase for x in both], int) for both in ([s.instance for s in seen], self._known)]
+        fit = (looks <= self.config.gate_look) & (distances <= 1.0) & (phrases[0][:, None] == phrases[1])
+        cost = np.where(fit, distances + self.config.look_weight * looks, INFEASIBLE)
         ids: dict[int, int] = {}
         matched = set()
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
@@ -175,19 +176,24 @@ class Tracker:
                 ids[one.instance.id] = added.id
         return ids
 
-    def _distance(self, one: _Seen, known: _Known, camera: _Camera, now_s: float) -> float:
-        """From where it was expected, as a share of what is allowed; in space or in the picture, whichever is less:
-        a thing half hidden has its middle elsewhere in both, and depth that fails moves it in space only."""
-        config = self.config
-        place = known.last.place
-        in_space = float("inf")
-        if one.centroid is not None and known.filter is not None:
-            reach = config.gate_m + float(known.last.sizes.max()) / 2 + config.gate_m_s * (now_s - known.seen_s)
-            in_space = float(np.linalg.norm(one.centroid - known.filter.position)) / reach
-            if known.offset is not None and (pixel := camera.pixel(known.filter.position)) is not None:
-                place = pixel + known.offset
-        extent = max(one.extent_px, known.last.extent_px)
-        return min(in_space, 2 * float(np.linalg.norm(one.place - place)) / extent)
+    def _distances(self, seen: Sequence[_Seen], camera: _Camera, now_s: float) -> Vector:
+        """(len(seen), known): from where each was expected, as a share of what is allowed; in space or in the picture,
+        whichever is less: a thing half hidden has its middle elsewhere in both, and depth that fails moves it in space
+        only."""
+        known = self._known
+        if not seen or not known:
+            return np.zeros((len(seen), len(known)))
+        unseen = np.array([now_s - k.seen_s for k in known])
+        reach = self.config.gate_m + np.array([k.last.sizes.max() for k in known]) / 2 + self.config.gate_m_s * unseen
+        # NaN, where either has no depth, is the greater of the two for fmin.
+        places = np.array([NOWHERE if s.centroid is None else s.centroid for s in seen])
+        expected = np.array([NOWHERE if k.filter is None else k.filter.position for k in known])
+        in_space = np.linalg.norm(places[:, None] - expected, axis=-1) / reach
+        pixels = np.array([k.last.place if k.offset is None else k.offset + camera.pixel(k) for k in known])
+        extents = np.maximum.outer([s.extent_px for s in seen], [k.last.extent_px for k in known])
+        shifts = np.linalg.norm(np.array([s.place for s in seen])[:, None] - pixels, axis=-1)
+        nearest: Vector = np.fmin(in_space, 2 * shifts / extents)
+        return np.where(np.isfinite(nearest), nearest, INFEASIBLE)
 
     def _add(self, one: _Seen, phrase: PhraseVerdict, now_s: float) -> _Known:
         used = {known.id for known in self._known}
@@ -270,8 +276,8 @@ def _take_in(known: _Known, one: _Seen, camera: _Camera, now_s: float) -> None:
             known.filter.measure(one.centroid, one.covariance)
     if one.centroid is None:  # a frame without depth leaves what was known of its shape
         one.sizes, one.box = known.last.sizes, known.last.box
-    if known.filter is not None and (pixel := camera.pixel(known.filter.position)) is not None:
-        known.offset = one.place - pixel
+    pixel = camera.pixel(known)
+    known.offset = one.place - pixel if pixel[0] == pixel[0] else None
     known.look = 0.8 * known.look + 0.2 * one.look
     known.last, known.seen_s, known.reason = one, now_s, ""
     known.hits += 1
@@ -282,9 +288,9 @@ def _why_hidden(known: _Known, camera: _Camera, frame: Frame) -> str:
     if known.filter is None or frame.intrinsics is None:
         return "not found in the image"
     known.filter.rest()
-    position, pixel = known.filter.position, camera.pixel(known.filter.position)
+    position, pixel = known.filter.position, camera.pixel(known)
     width, height = frame.size
-    if pixel is None or not (0 <= pixel[0] < width and 0 <= pixel[1] < height):
+    if not (0 <= pixel[0] < width and 0 <= pixel[1] < height):
         return "out of view"
     if frame.depth is not None and frame.depth.shape == (height, width):
         depth, should = float(frame.depth[int(pixel[1]), int(pixel[0])]), camera.from_anchor.apply(position)[2]
