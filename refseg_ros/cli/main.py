@@ -14,7 +14,7 @@ import typer
 
 from refseg_ros.cli.exits import ERROR, USAGE, say
 
-COMMANDS = ("segment", "scenes", "convert", "eval", "train", "bench", "models", "replay")
+COMMANDS = ("segment", "scenes", "convert", "eval", "robustness", "train", "bench", "models", "replay")
 
 
 def build() -> typer.Typer:
