@@ -70,7 +70,8 @@ class Picture:
 
 def read(texts: list[str]) -> dict[str, Tensor]:
     """Averaged MiniLM states of each text."""
-    encoder, ordered, out = TextEncoder(), sorted(set(texts), key=len), {}
+    encoder, ordered = TextEncoder(), sorted(set(texts), key=len)
+    out: dict[str, Tensor] = {}
     for start in track(range(0, len(ordered), 64), description=f"{len(ordered)} texts"):
         some = ordered[start : start + 64]
         states, valid = encoder(some)
@@ -233,13 +234,15 @@ def evaluate(net: MVPLMHead, pictures: list[Picture], texts: Texts) -> dict[str,
                 overlap = (masks & truth).sum((1, 2)) / np.maximum((masks | truth).sum((1, 2)), 1)
                 iou.append(overlap[int(scores[row].argmax())])
                 reachable.append(overlap.max())
-    half = [row for row in believed if row[2] % 2 == 0]
-    threshold = conformal_band(*zip(*half, strict=True), ErrorRates(false_accept=0.5, false_reject=0.05)).reject
-    denied = {truth: [s < threshold for s, t, n in believed if t is truth and n % 2] for truth in (True, False)}
+    score, truth, picture_of = (np.array(column) for column in zip(*believed, strict=True))
+    half = picture_of % 2 == 0
+    rates = ErrorRates(false_accept=0.5, false_reject=0.05)
+    threshold = conformal_band(score[half], truth[half], picture_of[half], rates).reject
     return {
         "referring_mean_IoU": float(np.mean(iou)), "best_query_mean_IoU": float(np.mean(reachable)),
         "Pr@0.5": float(np.mean(np.array(iou) > 0.5)), "expressions": len(iou),
-        "present_rejected": float(np.mean(denied[True])), "absent_rejected": float(np.mean(denied[False])),
+        "present_rejected": float(np.mean(score[~half & truth] < threshold)),
+        "absent_rejected": float(np.mean(score[~half & ~truth] < threshold)),
         **without_nan(quality.compute()), **without_nan(precision.compute()),
         "cpu_ms": {key: float(np.median(v)) for key, v in times.items()},
     }  # fmt: skip
@@ -287,10 +290,12 @@ def main(
         if steps % 50 == 0:
             curve.append({"step": steps, "minutes": share * minutes, **running})
             print(f"step {steps}, {share * minutes:.1f} min: loss {running['total']:.1f}", flush=True)
-    figures = evaluate(average.module, val, texts)
+    trained = average.module
+    assert isinstance(trained, MVPLMHead)
+    figures = evaluate(trained, val, texts)
     figures |= {"steps": steps, "minutes": minutes, "parameters": sum(p.numel() for p in net.parameters())}
     if weights is not None:
-        torch.save(average.module.state_dict(), weights)
+        torch.save(trained.state_dict(), weights)
     json_file.parent.mkdir(parents=True, exist_ok=True)
     json_file.write_text(json.dumps({**figures, "curve": curve}, indent=1))
     print(json.dumps(figures, indent=1))
