@@ -16,6 +16,7 @@ from refseg_ros.models.heads.mvp_lm.head import MVPLMOutput, Task
 from refseg_ros.models.heads.mvp_lm.matching import LossWeights, at_points, match
 from refseg_ros.models.heads.mvp_lm.prediction import Prediction, corners
 from refseg_ros.models.heads.mvp_lm.targets import Target, resized
+from refseg_ros.models.losses import bce, dice
 
 OVERSAMPLE, UNSURE_SHARE = 3, 0.75
 
@@ -90,8 +91,8 @@ def _layer(
     out["l1"] = weights.l1 * ((predicted - boxes).abs().sum(-1) * thing).sum() / count
     overlap = generalized_box_iou(corners(predicted), corners(boxes)).diagonal()
     out["giou"] = weights.giou * ((1 - overlap) * thing).sum() / count
-    bce, dice = _masks(prediction, features, pairs, targets, mask_points)
-    out["bce"], out["dice"] = weights.bce * bce / count, weights.dice * dice / count
+    bce_sum, dice_sum = _masks(prediction, features, pairs, targets, mask_points)
+    out["bce"], out["dice"] = weights.bce * bce_sum / count, weights.dice * dice_sum / count
     return out
 
 
@@ -121,7 +122,7 @@ def _masks(
 ) -> tuple[Tensor, Tensor]:
     """Sums over pairs of the mean BCE and of Dice; samples without masks are left out. features: (D, h, w) a sample."""
     grid = (features[0].shape[1], features[0].shape[2])
-    bce = dice = prediction.masks_bqd.sum() * 0
+    bce_sum = dice_sum = prediction.masks_bqd.sum() * 0
     for n, target in enumerate(targets):
         own = pairs.row == n
         if target.masks_nhw is None or not own.any():
@@ -129,14 +130,12 @@ def _masks(
         logits = torch.einsum("qd,dhw->qhw", prediction.masks_bqd[n, pairs.query[own]], features[n])
         masks = target.masks_nhw[pairs.truth[own]]
         if mask_points is None:
-            x, t = logits.flatten(1), resized(masks, grid).flatten(1)
+            x, t = logits, resized(masks, grid)
         else:
             points = unsure_points(logits.detach(), mask_points)
             x, t = at_points(logits, points), at_points(masks, points)
-        bce = bce + F.binary_cross_entropy_with_logits(x, t, reduction="none").mean(1).sum()
-        p = x.sigmoid()
-        dice = dice + (1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)).sum()
-    return bce, dice
+        bce_sum, dice_sum = bce_sum + bce(x, t).sum(), dice_sum + dice(x, t).sum()
+    return bce_sum, dice_sum
 
 
 def unsure_points(logits_nhw: Tensor, count: int) -> Tensor:
