@@ -21,6 +21,7 @@ from refseg_ros.sim.expressions.appearance import appearance
 from refseg_ros.sim.generate import generate
 from refseg_ros.sim.outline import outline_px
 from refseg_ros.sim.paint import PAINTS, drawn_paint
+from refseg_ros.sim.plainly import told
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.splits import SPLIT_SEEDS, split_of
 from refseg_ros.sim.stored import load_scene
@@ -74,6 +75,19 @@ def test_painted_things_look_like_their_paint(engine):
                 assert np.argmax(mean) == hue[o.paint], (seed, o)
                 seen += 1
     assert seen > 10
+
+
+def test_a_colour_must_be_told_in_the_light_there_is():
+    def all_of(*rgb):
+        return np.full((50, 3), rgb, np.uint8)
+
+    assert told(all_of(200, 195, 190), ("white",), False) and not told(all_of(80, 80, 82), ("white",), False)
+    assert told(all_of(90, 90, 90), ("gray",), True) and not told(all_of(220, 220, 220), ("gray",), True)
+    assert told(all_of(150, 30, 30), ("red",), True) and not told(all_of(30, 10, 10), ("red",), True)
+    assert not told(all_of(120, 95, 90), ("red",), True) and told(all_of(120, 95, 90), ("red", "white"), False)
+    assert told(np.zeros((0, 3), np.uint8), ("red",), True)
+    dim = appearance("porcelain_mug", "", False)
+    assert (dim.colours, dim.colour("white"), dim.colour("gray"), dim.colour("red")) == ((), 1, 1, 0)
 
 
 @needs_assets

@@ -16,6 +16,7 @@ from refseg_ros.sim.expressions.appearance import appearance
 from refseg_ros.sim.outline import outline_px
 from refseg_ros.sim.paint import PAINTS, apply_paint, drawn_paint
 from refseg_ros.sim.placing import Placed, arrange, size_as_it_lies, still_inside
+from refseg_ros.sim.plainly import told
 from refseg_ros.sim.pool import Extend, ObjectPool
 from refseg_ros.sim.scene import Scene, SceneObject
 from refseg_ros.sim.shapes import SHAPES
@@ -206,7 +207,7 @@ class SceneEngine:
         indices = pool.object_of_geom[geoms]
         placed, pose = shown.placed, shown.t_world_camera
         wanted = "exact" if visibility else "quick" if quick_visibility else ""
-        objects = self._describe(shown, depth, indices, wanted)
+        objects = self._describe(shown, rgb, depth, indices, wanted)
         ids = np.full(len(pool.keys) + 1, -1, np.int16)
         for position, p in enumerate(placed):
             ids[p.index] = position
@@ -223,7 +224,8 @@ class SceneEngine:
         return rgb, depth, geom
 
     def _describe(
-        self, shown: _Shown, depth: npt.NDArray[np.float32], indices: npt.NDArray[np.int64], visibility: str
+        self, shown: _Shown, rgb: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32],
+        indices: npt.NDArray[np.int64], visibility: str,
     ) -> tuple[SceneObject, ...]:
         """visibility: "exact", "quick" or ""."""
         pool, k = self._pool, shown.k
@@ -253,7 +255,7 @@ class SceneEngine:
                     (float(world[0]), float(world[1]), float(world[2])),
                     (float(camera[0]), float(camera[1]), float(camera[2])),
                     centroid, len(z), None if host is None else id_of.get(host), share,
-                    paint, size_as_it_lies(pool, p.index),
+                    paint, size_as_it_lies(pool, p.index), told(rgb[rows, cols], look.colours, bool(paint)),
                 )
             )
         return tuple(objects)

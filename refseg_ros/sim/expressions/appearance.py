@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from refseg_ros.sim.catalogue import CATALOGUE, COLOURS
@@ -79,11 +79,16 @@ def _fits(kinds: frozenset[str], sure: str, arguable: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def appearance(key: str, paint: str = "") -> Appearance:
+def appearance(key: str, paint: str = "", colour_told: bool = True) -> Appearance:
     """Of a catalogue object as it is, or painted over with one colour; or of a shape without a name.
 
+    colour_told False: in a light in which all its colours can be argued about.
     Raises KeyError for a key that is neither in the catalogue nor "shape:" with one of SHAPE_KEYS.
     """
+    if not colour_told:
+        look = appearance(key, paint)
+        near = {n for c in look.colours for n in words.NEAR_COLOURS[c]}
+        return replace(look, colours=(), also=look.also | near | set(look.colours), two_tone=frozenset(), details=())
     if key.startswith("shape:"):
         kind = key.removeprefix("shape:")
         if kind not in SHAPE_KEYS:
