@@ -34,8 +34,10 @@ def write_page(
     path.write_text(html, encoding="utf-8")
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    return [cell(row[c], interval=row["intervals_95"].get(c)) for c in COLUMNS]
+def _cells(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Each figure and its interval."""
+    both = [cell(row[c], interval=row["intervals_95"].get(c)).partition(" ") for c in COLUMNS]
+    return [(value, interval) for value, _, interval in both]
 
 
 def _by_type(report: dict[str, Any]) -> Figure:

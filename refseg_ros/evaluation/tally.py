@@ -61,9 +61,14 @@ class Tally:
         beliefs, _ = self._beliefs()
         out["calibration"] = without_nan({"ece": expected_calibration_error(beliefs[:, 0], beliefs[:, 1], BINS)})
         out["centroid_error_mm"] = spread([e for s in self.scores for e in s.centroid_mm])
-        bootstrap = {n: Bootstrap(images).ratio(v, np.ones(len(v))) for n, (v, images) in shares.items() if v}
-        bootstrap |= self.metrics.intervals() | {"ece": self._ece_interval()}
-        out["intervals_95"] = {n: [round(x, 4) if x == x else None for x in ends] for n, ends in bootstrap.items()}
+        draws: dict[tuple[int, ...], Bootstrap] = {}  # most figures rest on the same samples
+        spans = self.metrics.intervals() | {"ece": self._ece_interval()}
+        for name, (values, images) in shares.items():
+            if values:
+                if tuple(images) not in draws:
+                    draws[tuple(images)] = Bootstrap(images)
+                spans[name] = draws[tuple(images)].ratio(values, np.ones(len(values)))
+        out["intervals_95"] = {n: [round(x, 4) if x == x else None for x in ends] for n, ends in spans.items()}
         return out
 
     def confusion(self) -> dict[str, dict[str, int]]:
@@ -91,6 +96,8 @@ class Tally:
         boxes = [(float(s.box), s.image) for s in self.scores if s.box is not None]
         out["box_accuracy"] = ([b for b, _ in boxes], [i for _, i in boxes])
         absent = [(w, s.image) for s in self.scores for t, w in zip(s.truths, s.said, strict=True) if t == "ABSENT"]
+        every = [(float(w == "UNCERTAIN"), s.image) for s in self.scores for w in s.said]
+        out["said_uncertain"] = ([u for u, _ in every], [i for _, i in every])
         for name, words in (("found", {"FOUND", "AMBIGUOUS"}), ("uncertain", {"UNCERTAIN"})):
             out[f"absent_said_{name}"] = ([float(w in words) for w, _ in absent], [i for _, i in absent])
         return out
