@@ -32,7 +32,7 @@ class CatalogueEntry:
 # key | noun | category | colours | also | two-tone | width depth height | holds, and y for models that stand on y
 _TABLE = """
 alphabet_soup         | alphabet soup | can | blue | orange yellow white gray silver | blue orange | 66 71 84 | y
-red_alphabet_soup     | alphabet soup | can | red | green brown black gray silver | red green | 66 71 84 | y
+red_alphabet_soup     | alphabet soup | can | | red green brown black gray silver | red green | 66 71 84 | y
 tomato_sauce          | tomato sauce | can | red | green orange white gray silver yellow | red green | 66 70 83 | y
 yellow_tomato_sauce   | tomato sauce | can | blue | orange yellow white gray silver | blue orange | 66 70 83 | y
 bbq_sauce             | bbq sauce | bottle | brown | red orange black | | 50 33 114 |
