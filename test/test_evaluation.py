@@ -194,6 +194,18 @@ def test_evaluation_of_answers_that_are_known(tmp_path):
     json.dumps(report, allow_nan=False)
 
 
+def test_of_an_ambiguous_list_only_what_asks_for_fewer_is_ambiguous(tmp_path):
+    lines = [
+        line("all the things and the thing", (0, "left"), (0, "right"), (1, "left"), (1, "right"),
+             phrases=["all the things", "the thing"], expect="AMBIGUOUS"),
+        line("two things and the left one", (0, "left"), (0, "right"), (1, "left"),
+             phrases=["two things", "the left one"]),
+    ]  # fmt: skip
+    first, second = read_dataset(write(tmp_path / "d", lines))
+    assert first.verdicts() == (Verdict.FOUND, Verdict.AMBIGUOUS)
+    assert second.verdicts() == (Verdict.FOUND, Verdict.FOUND)
+
+
 @pytest.mark.parametrize("least", [0, 50])
 def test_an_error_is_wrong_whatever_is_true(tmp_path, least):
     lines = [line("the broken left one", (0, "left")), line("the broken one", kind="absent-name")]

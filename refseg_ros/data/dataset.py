@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from refseg_ros.core.files import read_frame
-from refseg_ros.core.outcome import Verdict
+from refseg_ros.core.instruction import Number, parse
+from refseg_ros.core.outcome import RequestError, Verdict
 from refseg_ros.core.types import Frame
 
 
@@ -63,13 +64,22 @@ class Sample:
         out = []
         for n in range(len(self.phrases)):
             count = sum(t.phrase == n for t in self.targets)
-            several = self.ambiguous and (count > 1 or len(self.phrases) == 1)
+            several = self.ambiguous and (len(self.phrases) == 1 or count > _wanted(self.phrases[n], count))
             out.append(Verdict.ABSENT if not count else (Verdict.AMBIGUOUS if several else Verdict.FOUND))
         return tuple(out)
 
     def read_frame(self) -> Frame:
         """Raises core.outcome.RequestError as core.files.read_frame() does."""
         return read_frame(self.image, self.depth if self.camera is not None else None, self.camera)
+
+
+def _wanted(phrase: str, count: int) -> int:
+    """How many things a phrase asks for: `count` where it takes all there are."""
+    try:
+        asked = parse(phrase)[0]
+    except RequestError:
+        return 1
+    return {Number.SINGULAR: 1, Number.COUNT: asked.count or 1}.get(asked.number, count)
 
 
 def read_dataset(folder: Path) -> list[Sample]:
