@@ -16,7 +16,7 @@ from refseg_ros.core.outcome import ErrorCode  # noqa: E402
 from refseg_ros.models.answers import boxes, caption, rejections  # noqa: E402
 from refseg_ros.models.answers.constraint import AllowedTokens, Constraint, ConstraintProcessor  # noqa: E402
 from refseg_ros.models.answers.errors import AnswerError, Fault, transcript, with_one_retry  # noqa: E402
-from refseg_ros.models.answers.grammar import Integer, accepts, chain, literal, repeated  # noqa: E402
+from refseg_ros.models.answers.grammar import Anything, Integer, accepts, chain, literal, repeated  # noqa: E402
 from refseg_ros.models.answers.vocabulary import Vocabulary  # noqa: E402
 
 KINDS = ("word_piece", "byte_level", "metaspace")
@@ -99,10 +99,11 @@ BOXES = st.lists(
 def test_a_written_list_of_boxes_is_read_back_whatever_the_label(kind, drawn, label):
     vocabulary = allowed_of(kind).vocabulary
     labels, entries = [vocabulary.spell(label)], entries_of(drawn)
-    ids, chosen = Constraint(boxes.grammar(labels), allowed_of(kind), 2000).encode(boxes.write(entries, labels))
-    found = boxes.parse(transcript(ids, vocabulary), labels)
+    written = Constraint(boxes.grammar(labels), allowed_of(kind), 2000).encode(boxes.write(entries, labels))
+    found = boxes.parse(transcript(written.ids, vocabulary), labels)
     assert [(e.box, e.phrase) for e in found] == [(e.box, e.phrase) for e in entries]
-    assert len(chosen) == len(ids) and any(chosen) and ids[-1] == vocabulary.eos_id
+    assert written.ids[-1] == vocabulary.eos_id
+    assert written.choices and all(written.ids[at] in ids for at, ids in written.choices.items())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,13 +111,13 @@ def test_written_slots_and_captions_are_read_back(kind):
     vocabulary = allowed_of(kind).vocabulary
     labels = spelled(kind, ["the milk", "the screwdriver", "all the cans"])
     grammar, answer = rejections.grammar(labels), rejections.write([1, 0, 3], labels)
-    ids, chosen = Constraint(grammar, allowed_of(kind), 200).encode(answer)
-    slots = rejections.parse(transcript(ids, vocabulary), labels)
+    written = Constraint(grammar, allowed_of(kind), 200).encode(answer)
+    slots = rejections.parse(transcript(written.ids, vocabulary), labels)
     assert [len(s.segments) for s in slots] == [1, 0, 3] and slots[1].rejected
-    assert all(chosen[s.first] for s in slots)
+    assert all(s.first in written.choices for s in slots)
     close = caption.closing(vocabulary.spell)
     said = vocabulary.spell("Two cans, and a plate on the table.")
-    ids, _ = Constraint(caption.grammar(close), allowed_of(kind), 200).encode(caption.write(said, close))
+    ids = Constraint(caption.grammar(close), allowed_of(kind), 200).encode(caption.write(said, close)).ids
     assert caption.parse(transcript(ids, vocabulary), close).text == said
 
 
@@ -248,6 +249,14 @@ def test_shortest_ends_are_answers():
         grammar = grammar.step(symbol)
         assert accepts(grammar, grammar.shortest())
     assert not accepts(repeated(literal("a"), literal(","), 2), b"a,a,a") and accepts(chain(), b"")
+
+
+def test_without_a_form_anything_may_be_said_and_it_still_ends():
+    allowed = allowed_of("byte_level")
+    ids = decode_at_random(Constraint(Anything(SPECIALS), allowed, 40), 3)
+    assert len(ids) <= 40
+    with pytest.raises(AnswerError):
+        boxes.parse(transcript(ids, allowed.vocabulary), ["the mug"])
 
 
 def test_a_budget_that_is_too_small_is_refused():

@@ -75,6 +75,22 @@ _COMPACT_MODULES = (
 SINGLE_MASK_WEIGHTS = Path("out/baselines/single-mask.safetensors")
 """Where `refseg train --config config/training/single_mask.yaml` puts them: baselines' weights are not shipped."""
 
+
+def _system(name: str, summary: str, full_scale: str) -> ModelEntry:
+    """A published system at compact scale, or at full scale where its weights file's card says so."""
+    weights = Path("out/training") / name / f"{name}.safetensors"  # where refseg train puts them
+
+    def build(device: str, given: Path | None) -> SegmentationModel:
+        from refseg_ros.models.systems.load import build
+
+        return build(name, device, given or weights)
+
+    return ModelEntry(
+        name, summary, f"Apache-2.0; trained on renderings as compact is; at full scale also {full_scale}",
+        _COMPACT_MODULES, weights, build,
+    )  # fmt: skip
+
+
 REGISTRY = MappingProxyType(
     {
         "compact": ModelEntry(
@@ -102,6 +118,26 @@ REGISTRY = MappingProxyType(
             SINGLE_MASK_WEIGHTS,
             _build_single_mask,
             baseline=True,
+        ),
+        "qwen3vl_seg": _system(
+            "qwen3vl_seg",
+            "Qwen3-VL-Seg: the language model writes boxes, a light decoder draws the masks",
+            "Qwen3-VL-4B-Instruct (Apache-2.0)",
+        ),
+        "gsva": _system(
+            "gsva",
+            "GSVA: several [SEG] in one answer and an explicit [REJ] a phrase, SAM's mask decoder",
+            "LLaVA on Vicuna-7B (Llama 2 licence) and SAM ViT-H (Apache-2.0)",
+        ),
+        "mllmseg": _system(
+            "mllmseg",
+            "MLLMSeg: one [SEG] or [REJ] a phrase, a light decoder on the model's own vision",
+            "InternVL2.5-8B (MIT)",
+        ),
+        "mvp_lm": _system(
+            "mvp_lm",
+            "MVP-LM: words and sentences, boxes and masks, things and stuff, from a caption's summary",
+            "Phi-1.5 (MIT) and Swin-B (MIT)",
         ),
     }
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +40,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_strictly(module: nn.Module, path: Path, card: dict[str, Any]) -> None:
+def load_strictly(
+    module: nn.Module, path: Path, card: dict[str, Any], held: Callable[[str], bool] | None = None
+) -> None:
     """Load a safetensors file into a module. Raises RequestError(MODEL_WEIGHTS) on a wrong hash, a damaged file,
-    or any missing, unexpected or misshapen tensor."""
+    or any missing, unexpected or misshapen tensor. held: which of the module's tensors the file holds; None for all."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -55,7 +58,7 @@ def load_strictly(module: nn.Module, path: Path, card: dict[str, Any]) -> None:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise _error(f"The weights file {path} cannot be read ({error}); install it again.") from error
-    wanted = module.state_dict()
+    wanted = {name: t for name, t in module.state_dict().items() if held is None or held(name)}
     missing, surplus = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     shapes = sorted(k for k in wanted.keys() & tensors.keys() if wanted[k].shape != tensors[k].shape)
     if missing or surplus or shapes:
@@ -65,4 +68,4 @@ def load_strictly(module: nn.Module, path: Path, card: dict[str, Any]) -> None:
             if names
         ]
         raise _error(f"The weights file {path} does not fit the model: tensors {', '.join(parts)}.")
-    module.load_state_dict({k: v.float() for k, v in tensors.items()})
+    module.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=held is None)

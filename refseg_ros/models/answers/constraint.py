@@ -7,6 +7,7 @@ what comes before them, so that an answer costs one decoding step for each of it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -36,6 +37,14 @@ class AllowedTokens:
             ids = self.vocabulary.allowed(term, after_word)
             self._kept[key] = torch.tensor(ids + [self.vocabulary.eos_id] * term.nullable, dtype=torch.long)
         return self._kept[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """An answer's tokens. choices: at each place where the model has a say, the ids (a,) it chooses among."""
+
+    ids: list[int]
+    choices: dict[int, Tensor]
 
 
 class Constraint:
@@ -116,30 +125,31 @@ class Constraint:
             rest, after_word = rest[length:], self.vocabulary.is_word(token)
         return ids
 
-    def encode(self, answer: Sequence[Symbol]) -> tuple[list[int], list[bool]]:
-        """A known answer as the tokens that decoding would give for it, and which of them are choices of the model.
+    def encode(self, answer: Sequence[Symbol]) -> Written:
+        """A known answer as the tokens that decoding would give for it. Ends with the end token.
 
-        Ends with the end token. Raises ValueError when the grammar does not accept the answer.
+        Raises ValueError when the grammar does not accept the answer.
         """
         ids: list[int] = []
-        chosen: list[bool] = []
+        choices: dict[int, Tensor] = {}
         rest = tuple(answer)
         while not self.finished:
             run = self.forced()
             spelled = self._spelled(ids, run)
             if spelled != rest[: len(spelled)]:
                 raise ValueError(f"the grammar does not accept this answer near {rest[:8]!r}")
-            ids, chosen, rest = ids + run, chosen + [False] * len(run), rest[len(spelled) :]
+            ids, rest = ids + run, rest[len(spelled) :]
             if self.finished:
                 break
             token, length = self.vocabulary.eos_id, 0
             if rest:
                 token, length = self.vocabulary.longest(rest[:64], self._after_word)
+            choices[len(ids)] = self._allowed(self._term, self._after_word)
             self.advance(token)
-            ids, chosen, rest = [*ids, token], [*chosen, True], rest[length:]
+            ids, rest = [*ids, token], rest[length:]
         if rest:
             raise ValueError(f"the grammar ends before {rest[:8]!r}")
-        return ids, chosen
+        return Written(ids, choices)
 
     def _spelled(self, before: list[int], run: list[int]) -> tuple[Symbol, ...]:
         words = [i for i in run if i != self.vocabulary.eos_id]

@@ -119,6 +119,26 @@ class Text(Term):
 
 
 @dataclass(frozen=True)
+class Anything(Term):
+    """No form at all: any bytes and any of these special tokens. For measuring what a model says unconstrained."""
+
+    specials: tuple[str, ...]
+
+    @property
+    def nullable(self) -> bool:
+        return True
+
+    def step(self, symbol: Symbol) -> Term:
+        return self if isinstance(symbol, int) or symbol in self.specials else NOTHING
+
+    def first(self) -> frozenset[Symbol]:
+        return BYTES | frozenset(self.specials)
+
+    def shortest(self) -> tuple[Symbol, ...]:
+        return ()
+
+
+@dataclass(frozen=True)
 class Integer(Term):
     """A decimal number in [low, high] without leading zeros; then(value) is what follows it."""
 

@@ -46,8 +46,16 @@ class Vocabulary:
 
     def encode_user_text(self, text: str) -> list[int]:
         """Token ids of text from outside. It never yields a special token, whatever the text spells."""
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        return [i for i in ids if i not in self._unspellable or i == self.tokenizer.unk_token_id]
+        return self.encode_with_offsets(text)[0]
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """As encode_user_text(), with the first and past-the-last character of each token."""
+        out = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+        )
+        pairs = zip(out["input_ids"], out["offset_mapping"], strict=True)
+        kept = [(i, o) for i, o in pairs if i not in self._unspellable or i == self.tokenizer.unk_token_id]
+        return [i for i, _ in kept], [(int(a), int(b)) for _, (a, b) in kept]
 
     def spell(self, text: str) -> str:
         """Text as the model can write it: normalised as the tokenizer does, without what it has no token for."""

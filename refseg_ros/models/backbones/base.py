@@ -48,10 +48,12 @@ class VisionFeatures:
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """b images as the language model has read them. image_states_bchw: its last states at the image tokens."""
+    """b images as the language model has read them. image_states_bchw: its last states at the image tokens;
+    preceding_bc: its state just before them, None where the image stands first."""
 
     vision: VisionFeatures
     image_states_bchw: Tensor
+    preceding_bc: Tensor | None
     cache: Any
     next_position: int
 
@@ -85,8 +87,13 @@ class Template:
 
     def after_ids(self, vocabulary: Vocabulary, question: str) -> list[int]:
         """Token ids from the image to the answer. The question is text from outside: it yields no special token."""
+        return self.after_image(vocabulary, question)[0]
+
+    def after_image(self, vocabulary: Vocabulary, question: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """As after_ids(), with the characters of the question that each token stands for, (0, 0) for the template's."""
         start, end = (vocabulary.tokenizer.encode(p, add_special_tokens=False) if p else [] for p in self._parts)
-        return [*start, *vocabulary.encode_user_text(question), *end]
+        asked, offsets = vocabulary.encode_with_offsets(question)
+        return [*start, *asked, *end], [*[(0, 0)] * len(start), *offsets, *[(0, 0)] * len(end)]
 
 
 class Backbone(nn.Module, ABC):
@@ -138,9 +145,9 @@ class Backbone(nn.Module, ABC):
             past_key_values=_empty_cache(),
             **self._image_extras(vision, before, embeds.shape[1]),
         )
-        states = out.last_hidden_state[:, before:]
-        grid = states.transpose(1, 2).unflatten(2, vision.token_grid)
-        return Prefix(vision, grid, out.past_key_values, following)
+        states = out.last_hidden_state
+        grid = states[:, before:].transpose(1, 2).unflatten(2, vision.token_grid)
+        return Prefix(vision, grid, states[:, before - 1] if before else None, out.past_key_values, following)
 
     def begin(self, prefix: Prefix, rows: Tensor) -> Reading:
         """Texts that start where the images end. rows (n,): which image each follows. The prefix stays as it is."""

@@ -82,10 +82,13 @@ class WordHead(nn.Module):
     def forward(self, states: Tensor, ids: Tensor | None = None) -> Tensor:
         """ids: only their logits, in their order."""
         words = self.words[0]
-        ids = torch.arange(len(words.table_vc), device=states.device) if ids is None else ids
-        index = words.own_index_v[ids]
-        common = self.project(states) @ words.table_vc[ids].T / words.table_vc.shape[1] ** 0.5
-        return torch.where(index >= 0, self.own(states)[..., index.clamp(min=0)], common)
+        if ids is not None and 4 * len(ids) > len(words.table_vc):
+            return self.forward(states).index_select(-1, ids)
+        table = words.table_vc if ids is None else words.table_vc[ids]
+        index = words.own_index_v if ids is None else words.own_index_v[ids]
+        common = self.project(states) @ table.T / table.shape[1] ** 0.5
+        (where,) = (index >= 0).nonzero(as_tuple=True)
+        return common.index_copy(-1, where, self.own(states)[..., index[where]].to(common.dtype))
 
 
 class CompactVLM(Backbone):
