@@ -97,6 +97,10 @@ TRAINERS: Mapping[str, Trainer] = MappingProxyType(
 )
 
 
+SYSTEMS = ("qwen3vl_seg", "gsva", "mllmseg", "mvp_lm")
+"""Models whose files are read by refseg_ros.training.systems: they have stages of their own."""
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The fields of a configuration file. Raises ConfigError."""
     import yaml
@@ -152,8 +156,13 @@ def run_file(path: Path) -> None:
     """Train what a file says. Raises ConfigError, before anything has started where it can be known."""
     content = read_yaml(path)
     name = content.pop("model", None)
+    if name in SYSTEMS:
+        from refseg_ros.training.systems.train import train
+
+        train(path)
+        return
     if name not in TRAINERS:
-        raise ConfigError(f"model must be one of {', '.join(TRAINERS)}, not {name!r}.")
+        raise ConfigError(f"model must be one of {', '.join((*TRAINERS, *SYSTEMS))}, not {name!r}.")
     trainer = TRAINERS[name]
     config = run_config(content, trainer)
     for stage in trainer.stages:

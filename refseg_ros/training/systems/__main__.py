@@ -1,0 +1,29 @@
+"""`python -m refseg_ros.training.systems --config FILE`: trains a system, or goes on where it stopped.
+
+On several GPUs: `accelerate launch -m refseg_ros.training.systems --config FILE`, with FSDP or DeepSpeed by
+Accelerate's own configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def main(config: Annotated[Path, typer.Option(help="YAML file, see config/training")]) -> None:
+    """Train every stage that is not finished, then write the weights file and its card."""
+    from refseg_ros.training.runs import ConfigError
+    from refseg_ros.training.systems.train import train
+
+    try:
+        train(config)
+    except ConfigError as error:
+        print(str(error), file=sys.stderr)
+        raise typer.Exit(64) from error
+
+
+if __name__ == "__main__":
+    typer.run(main)

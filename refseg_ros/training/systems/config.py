@@ -1,0 +1,181 @@
+"""What a training run of a system is told: read from a YAML file, checked on creation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from refseg_ros.training.runs import SYSTEMS, ConfigError, read_yaml
+from refseg_ros.training.systems.mixture import MixtureConfig
+
+SCALES = ("compact", "full")
+PARTS = ("head", "language", "words", "connector", "vision")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Low-rank adapters in the language model, merged into it when the stage ends."""
+
+    rank: int
+    alpha: int
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or self.alpha < 1 or not 0 <= self.dropout < 1 or not self.targets:
+            raise ConfigError("lora needs rank >= 1, alpha >= 1, dropout in [0, 1) and at least one of targets")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """steps: of the optimizer; rates: learning rate of each part that is trained (PARTS); schedule: "cosine", "linear"
+    or "constant" after warm_up steps; pictures, conversations: pictures of one process in a batch and conversations
+    about each; accumulate: batches in a step; clip: of the gradient's norm; text: "choices" or "all", see step.Step;
+    head_losses False: the text alone teaches."""
+
+    name: str
+    steps: int
+    rates: Mapping[str, float]
+    lora: LoraConfig | None = None
+    schedule: str = "cosine"
+    warm_up: int = 100
+    pictures: int = 4
+    conversations: int = 4
+    accumulate: int = 1
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    text: str = "choices"
+    text_weight: float = 1.0
+    head_losses: bool = True
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "pictures", "conversations", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"stage {self.name}: {name} must be at least 1, not {getattr(self, name)}")
+        wrong = [p for p in self.rates if p not in PARTS]
+        if wrong or not self.rates or min(self.rates.values()) <= 0:
+            raise ConfigError(f"stage {self.name}: rates are positive, of {', '.join(PARTS)}, not {dict(self.rates)}")
+        if self.schedule not in ("cosine", "linear", "constant"):
+            raise ConfigError(f"stage {self.name}: schedule must be cosine, linear or constant, not {self.schedule!r}")
+        if self.text not in ("choices", "all"):
+            raise ConfigError(f"stage {self.name}: text must be choices or all, not {self.text!r}")
+        if self.gradient_checkpointing and self.conversations != 1:
+            raise ConfigError(f"stage {self.name}: gradient_checkpointing needs conversations: 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """One source of pictures. scenes: a folder of rendered training files, or dataset: one in the contract's form;
+
+    most: pictures of it that are used; weight: how often it is drawn beside the other sources.
+    """
+
+    scenes: Path | None = None
+    dataset: Path | None = None
+    most: int = 1_000_000
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if (self.scenes is None) == (self.dataset is None):
+            raise ConfigError("a source of data needs either scenes or dataset")
+        if self.most < 1 or self.weight <= 0:
+            raise ConfigError("data.most must be at least 1 and data.weight above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemTrainingConfig:
+    """model: one of SYSTEMS; scale: "compact" (CompactVLM) or "full" (transformers' models, from `checkpoints`).
+
+    options: of the system (its switches and its head's fields); checkpoints: for the full scale, a folder or a hub name
+    for each model it is built of; work: caches, checkpoints, curves; precision: "no", "bf16" or "fp16"; report: seconds
+    between checkpoints; features: where vision features of scenes are kept, for several runs (work by default);
+    validation_pictures: pictures of the validation source that are looked at for each report.
+    """
+
+    model: str
+    work: Path
+    train: tuple[DataConfig, ...]
+    validation: DataConfig
+    stages: tuple[StageConfig, ...]
+    scale: str = "compact"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    checkpoints: Mapping[str, Any] = field(default_factory=dict)
+    mixture: MixtureConfig = field(default_factory=MixtureConfig)
+    seed: int = 0
+    threads: int = 2
+    precision: str = "no"
+    report: float = 120.0
+    features: Path | None = None
+    validation_pictures: int = 32
+
+    def __post_init__(self) -> None:
+        if self.model not in SYSTEMS:
+            raise ConfigError(f"model must be one of {', '.join(SYSTEMS)}, not {self.model!r}")
+        if self.scale not in SCALES:
+            raise ConfigError(f"scale must be compact or full, not {self.scale!r}")
+        if not self.train or not self.stages:
+            raise ConfigError("train and stages must have at least one entry each")
+        if len({s.name for s in self.stages}) != len(self.stages):
+            raise ConfigError("the stages must have names of their own")
+        if self.precision not in ("no", "bf16", "fp16"):
+            raise ConfigError(f"precision must be no, bf16 or fp16, not {self.precision!r}")
+        if self.threads < 1 or self.report <= 0 or self.validation_pictures < 1:
+            raise ConfigError("threads and validation_pictures must be at least 1, report above 0")
+
+
+def read_config(path: Path) -> SystemTrainingConfig:
+    """A YAML file as a configuration. Raises ConfigError naming the field; paths are relative to the working folder."""
+    content = read_yaml(path)
+    content["train"] = tuple(_data(row) for row in content.get("train") or ())
+    content["stages"] = tuple(_stage(row) for row in content.get("stages") or ())
+    if "validation" in content:
+        content["validation"] = _data(content["validation"])
+    if "mixture" in content:
+        content["mixture"] = _made(MixtureConfig, content["mixture"], "mixture")
+    for name in ("work", "features"):
+        if content.get(name):
+            content[name] = Path(content[name])
+    return _made(SystemTrainingConfig, content, "the file")
+
+
+def _data(row: Any) -> DataConfig:
+    paths = {k: Path(v) if k in ("scenes", "dataset") and v else v for k, v in _mapping(row, "data").items()}
+    return _made(DataConfig, paths, "data")
+
+
+def _stage(row: Any) -> StageConfig:
+    values = dict(_mapping(row, "stages"))
+    if isinstance(values.get("lora"), dict):
+        lora = dict(values["lora"])
+        if "targets" in lora:
+            lora["targets"] = tuple(lora["targets"])
+        values["lora"] = _made(LoraConfig, lora, "lora")
+    if "betas" in values:
+        values["betas"] = tuple(values["betas"])
+    return _made(StageConfig, values, f"stage {values.get('name', '?')}")
+
+
+def _mapping(row: Any, where: str) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise ConfigError(f"{where} must hold fields with values, not {row!r}")
+    return row
+
+
+def _made(kind: type[Any], values: Any, where: str) -> Any:
+    known = {f.name: f for f in fields(kind)}
+    unknown = sorted(set(_mapping(values, where)) - set(known))
+    if unknown:
+        raise ConfigError(f"{where} has no field {unknown[0]!r}; it has {', '.join(known)}")
+    missing = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
+    if missing:
+        raise ConfigError(f"{where} needs the field {missing[0]!r}")
+    try:
+        return kind(**values)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from error

@@ -1,0 +1,64 @@
+"""What training knows of a picture, wherever it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from refseg_ros.models.backbones.base import Backbone, VisionFeatures
+from refseg_ros.models.backbones.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """Something said of the picture. phrases, and the segments that each means (none: it is absent)."""
+
+    kind: str
+    phrases: tuple[str, ...]
+    targets: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A thing or a stretch of stuff. also: names that fit it too, so that they are not absent."""
+
+    number: int
+    name: str
+    stuff: bool = False
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that can be asked about one picture. captions: several, one is drawn; () where there is none."""
+
+    sentences: tuple[Sentence, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    captions: tuple[str, ...] = ()
+
+
+class PictureSet(Protocol):
+    """Pictures with their facts. names: every segment's name in the set, for absent ones in word lists."""
+
+    names: tuple[str, ...]
+
+    def __len__(self) -> int: ...
+
+    def vision(self, backbone: Backbone, indices: Sequence[int]) -> VisionFeatures:
+        """The vision tower's features of some pictures of one padded size."""
+        ...
+
+    def geometry(self, backbone: Backbone, index: int) -> Geometry:
+        """How the backbone resizes and pads a picture."""
+        ...
+
+    def facts(self, index: int) -> Facts:
+        """What is true of a picture."""
+        ...
+
+    def masks(self, index: int, numbers: Sequence[int], geometry: Geometry) -> Tensor:
+        """Shares 0..1 (n, h, w) of some of its segments, on a grid over the padded input that only the set knows."""
+        ...

@@ -1,0 +1,234 @@
+"""The loop: stages through Accelerate, on one core or many GPUs, for hours, with checkpoints that resume."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from refseg_ros.models.systems.parts import part_of
+from refseg_ros.models.systems.system import System
+from refseg_ros.training.loop import draw_curve
+from refseg_ros.training.systems.batches import Batches
+from refseg_ros.training.systems.config import StageConfig, SystemTrainingConfig
+from refseg_ros.training.systems.lora import inject, merge
+from refseg_ros.training.systems.step import Step
+
+
+def run(config: SystemTrainingConfig, system: System, train: Batches, validation: Batches) -> list[dict[str, Any]]:
+    """Every stage that is not finished yet. Returns the curve: one row a report, as curve.json holds it.
+
+    In config.work: state/ (the newest checkpoint, whole or not at all), curve.json and .png, <stage>.done.
+    """
+    config.work.mkdir(parents=True, exist_ok=True)
+    curve_file = config.work / "curve.json"
+    curve: list[dict[str, Any]] = json.loads(curve_file.read_text()) if curve_file.is_file() else []
+    for number, stage in enumerate(config.stages):
+        run_stage(config, number, stage, system, train, validation, curve)
+    return curve
+
+
+def run_stage(
+    config: SystemTrainingConfig,
+    number: int,
+    stage: StageConfig,
+    system: System,
+    train: Batches,
+    validation: Batches,
+    curve: list[dict[str, Any]],
+) -> None:
+    """One stage from where its checkpoint stands; nothing when it is finished."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.utils import set_seed
+
+    done, state = config.work / f"{stage.name}.done", config.work / f"state_{stage.name}"
+    tuner = inject(system.backbone.decoder, stage.lora) if stage.lora else None
+    if done.is_file():
+        _load_finished(system, done)
+        merge(tuner)
+        return
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(), mixed_precision=config.precision,
+        gradient_accumulation_steps=stage.accumulate,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )  # fmt: skip
+    set_seed(config.seed + number)
+    module = Step(system, stage.text, stage.text_weight, stage.gradient_checkpointing, stage.head_losses)
+    if stage.gradient_checkpointing:
+        system.backbone.decoder.gradient_checkpointing_enable()  # type: ignore[operator]
+    groups = trained_groups(system, stage)
+    optimizer = torch.optim.AdamW(groups, betas=stage.betas, weight_decay=stage.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: scale_at(step, stage))
+    # The schedule is not prepared: Accelerate would step it once for each process.
+    step_module, optimizer = accelerator.prepare(module, optimizer)
+    progress = Progress(stage.name)
+    accelerator.register_for_checkpointing(progress, schedule)
+    if newest(state).is_dir():
+        accelerator.load_state(str(newest(state)))
+    batches = train.drawn(stage, config.seed + 1000 * number, progress.steps, accelerator.process_index)
+    mark = last = time.monotonic()
+    step_module.train()
+    while progress.steps < stage.steps:
+        with accelerator.accumulate(step_module):
+            losses = step_module(next(batches))
+            total = torch.stack([v for v in losses.values()]).sum()
+            if not torch.isfinite(total):
+                raise FloatingPointError(f"stage {stage.name}, step {progress.steps}: the loss is {total}")
+            accelerator.backward(total)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_([p for g in groups for p in g["params"]], stage.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+        progress.add(losses | {"total": total})
+        if not accelerator.sync_gradients:
+            continue
+        schedule.step()
+        progress.steps += 1
+        now = time.monotonic()
+        progress.seconds, mark = progress.seconds + now - mark, now
+        if now - last > config.report or progress.steps >= stage.steps:
+            figures = validated(module, validation, stage, config)
+            save_state(accelerator, state)
+            if accelerator.is_main_process:
+                curve.append(progress.row() | figures)
+                print(shown(curve[-1], stage), flush=True)
+                write_whole(config.work / "curve.json", json.dumps(curve))
+                draw_curve([{k: v for k, v in row.items() if k != "stage"} for row in curve], config.work / "curve.png")
+            step_module.train()
+            last = mark = time.monotonic()
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        _save_finished(system, done)
+    accelerator.free_memory()
+    merge(tuner)
+
+
+def trained_groups(system: System, stage: StageConfig) -> list[dict[str, Any]]:
+    """Parameter groups, one a part with its rate; everything else is frozen. LoRA's own count as language."""
+    chosen: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in system.named_parameters():
+        part = part_of(name)
+        adapter = "lora_" in name
+        frozen = stage.lora is not None and part == "language" and not adapter
+        parameter.requires_grad_(part in stage.rates and not frozen)
+        if parameter.requires_grad:
+            chosen.setdefault(part, []).append(parameter)
+    missing = [p for p in stage.rates if p not in chosen]
+    if missing:
+        raise ValueError(f"stage {stage.name} trains {missing[0]}, of which this system has no parameters of its own")
+    return [{"params": parameters, "lr": stage.rates[part]} for part, parameters in chosen.items()]
+
+
+def scale_at(step: int, stage: StageConfig) -> float:
+    """The learning rate's share at an optimizer step."""
+    if step < stage.warm_up:
+        return (step + 1) / stage.warm_up
+    along = min(1.0, (step - stage.warm_up) / max(1, stage.steps - stage.warm_up))
+    if stage.schedule == "cosine":
+        return 0.5 * (1 + float(torch.cos(torch.tensor(along * torch.pi))))
+    return 1.0 - along if stage.schedule == "linear" else 1.0
+
+
+class Progress:
+    """Steps, seconds and running means of the losses; saved with the checkpoint."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage, self.steps, self.seconds = stage, 0, 0.0
+        self.means: dict[str, float] = {}
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """One batch's losses."""
+        for name, value in losses.items():
+            new = float(value.detach())
+            self.means[name] = 0.98 * self.means.get(name, new) + 0.02 * new
+
+    def row(self) -> dict[str, Any]:
+        """As the curve holds it."""
+        return {"stage": self.stage, "step": self.steps, "seconds": self.seconds, **self.means}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "seconds": self.seconds, "means": self.means}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.seconds, self.means = state["steps"], state["seconds"], dict(state["means"])
+
+
+@torch.no_grad()
+def validated(
+    module: Step, validation: Batches, stage: StageConfig, config: SystemTrainingConfig
+) -> dict[str, float]:
+    """Mean losses on the same conversations about the first validation pictures, each time."""
+    module.eval()
+    sums: dict[str, float] = {}
+    count = 0
+    for batch in validation.fixed(stage, config.validation_pictures):
+        losses = module(batch)
+        count += 1
+        for name, value in (losses | {"total": torch.stack(list(losses.values())).sum()}).items():
+            sums[name] = sums.get(name, 0.0) + float(value)
+    return {f"val_{name}": value / max(count, 1) for name, value in sums.items()}
+
+
+def shown(row: dict[str, Any], stage: StageConfig) -> str:
+    """A line of the curve for people."""
+    figures = ", ".join(f"{k} {v:.3f}" for k, v in row.items() if k not in ("stage", "step", "seconds"))
+    return f"{stage.name}: step {row['step']} of {stage.steps}, {row['seconds'] / 60:.1f} min: {figures}"
+
+
+def save_state(accelerator: Any, state: Path) -> None:
+    """The checkpoint beside the old one, then in its place: a crash leaves one that is whole."""
+    partial = state.with_name(state.name + ".partial")
+    accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        _replace(partial, state)
+
+
+def newest(state: Path) -> Path:
+    """The checkpoint: the one before it where a crash came between taking that away and putting this in place."""
+    old = state.with_name(state.name + ".old")
+    return old if old.is_dir() and not state.is_dir() else state
+
+
+def _replace(partial: Path, state: Path) -> None:
+    old = state.with_name(state.name + ".old")
+    if state.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+        state.rename(old)
+    partial.rename(state)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """A file, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(path)
+
+
+def _save_finished(system: System, done: Path) -> None:
+    partial = done.with_suffix(".partial")
+    torch.save({name: p for name, p in system.state_dict().items() if _kept(system, name)}, partial)
+    partial.rename(done)
+
+
+def _load_finished(system: System, done: Path) -> None:
+    tensors = torch.load(done, map_location="cpu", weights_only=True)
+    wrong = system.load_state_dict(tensors, strict=False).unexpected_keys
+    if wrong:
+        raise ValueError(f"{done} belongs to another configuration: it has {wrong[0]}; use another work folder")
+
+
+def _kept(system: System, name: str) -> bool:
+    """All but frozen parameters, which come from where they came from before."""
+    try:
+        return system.get_parameter(name).requires_grad
+    except AttributeError:
+        return part_of(name) != "vision"
+
+

@@ -1,0 +1,135 @@
+"""From facts to conversations: which task, which phrases, in which order, with what is absent mixed in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from refseg_ros.models.backbones.geometry import Geometry
+from refseg_ros.models.heads.mvp_lm.prompts import word_list
+from refseg_ros.models.systems.mvp_lm import MvpLm
+from refseg_ros.models.systems.system import Conversation, System, Truth
+from refseg_ros.training.systems.facts import Facts, PictureSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureConfig:
+    """How often each task is drawn (weights, not shares), and what a conversation may hold.
+
+    sentences: a few phrases; words: a word list of things; panoptic: one of things and stuff. Systems without word
+    lists take sentences only. absent: share of sentences about something absent; phrases: most in one conversation of
+    a joint system; names: most in a word list; targets: most of one phrase.
+    """
+
+    sentences: float = 1.0
+    words: float = 0.0
+    panoptic: float = 0.0
+    absent: float = 0.3
+    phrases: int = 3
+    names: int = 12
+    targets: int = 8
+
+    def __post_init__(self) -> None:
+        weights = (self.sentences, self.words, self.panoptic)
+        if min(weights) < 0 or sum(weights) <= 0:
+            raise ValueError(f"mixture: sentences, words and panoptic must be at least 0 and not all 0, not {weights}")
+        if not 0 <= self.absent <= 1:
+            raise ValueError(f"mixture.absent must be in [0, 1], not {self.absent}")
+        for name in ("phrases", "names", "targets"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"mixture.{name} must be at least 1, not {getattr(self, name)}")
+
+
+@dataclass
+class Mixture:
+    """Draws conversations about pictures. State: its own random numbers, so that a run can be repeated."""
+
+    config: MixtureConfig
+    seed: int = 0
+    rng: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+
+    def draw(
+        self, system: System, pictures: PictureSet, index: int, geometry: Geometry, count: int
+    ) -> list[tuple[Conversation, Truth]]:
+        """Up to `count` conversations about one picture, all of one task."""
+        facts, tasks = pictures.facts(index), {"sentences": self.config.sentences}
+        if isinstance(system, MvpLm):
+            things = [s for s in facts.segments if not s.stuff]
+            tasks |= {"words": self.config.words * bool(things)}
+            tasks |= {"panoptic": self.config.panoptic * (len(things) < len(facts.segments))}
+        if not any(tasks.values()):
+            return []
+        (task,) = self.rng.choices(list(tasks), list(tasks.values()))
+        if task != "sentences":
+            assert isinstance(system, MvpLm)
+            return [self._words(system, pictures, index, geometry, facts, task == "panoptic") for _ in range(count)]
+        drawn = [self._sentence(system, pictures, index, geometry, facts) for _ in range(count)]
+        return [d for d in drawn if d is not None]
+
+    def _sentence(
+        self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts
+    ) -> tuple[Conversation, Truth] | None:
+        wanted = self.rng.randint(1, self.config.phrases) if system.joint else 1
+        chosen: dict[str, tuple[int, ...]] = {}
+        for _ in range(4 * wanted):
+            if len(chosen) >= wanted:
+                break
+            chosen |= self._phrases(facts, wanted - len(chosen))
+        if not chosen:
+            return None
+        phrases = list(chosen)[:wanted]
+        self.rng.shuffle(phrases)
+        truth = self._truth(pictures, index, geometry, facts, [chosen[p] for p in phrases])
+        if not all((m > 0.5).flatten(1).any(1).all() for m in truth.masks):
+            return None  # a target without a cell of its own can be neither shown nor denied
+        return system.converse(phrases), truth
+
+    def _phrases(self, facts: Facts, most: int) -> dict[str, tuple[int, ...]]:
+        """One sentence's phrases: a kind is drawn first, so that rare kinds are taught as often as common ones."""
+        absent = self.rng.random() < self.config.absent
+        kinds: dict[str, list[dict[str, tuple[int, ...]]]] = {}
+        for sentence in facts.sentences:
+            pairs = dict(zip(sentence.phrases, sentence.targets, strict=True))
+            fits = all(not t for t in pairs.values()) == absent and len(pairs) <= most
+            if fits and all(len(t) <= self.config.targets for t in pairs.values()):
+                kinds.setdefault(sentence.kind, []).append(pairs)
+        return dict(self.rng.choice(kinds[self.rng.choice(sorted(kinds))])) if kinds else {}
+
+    def _words(
+        self, system: MvpLm, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts, panoptic: bool
+    ) -> tuple[Conversation, Truth]:
+        segments = [s for s in facts.segments if panoptic or not s.stuff]
+        stuff_names = {s.name for s in facts.segments if s.stuff}
+        taken = {name for s in facts.segments for name in (s.name, *s.also)}
+        present = list(dict.fromkeys(s.name for s in segments))[: self.config.names]
+        others = [n for n in pictures.names if n not in taken]
+        names = word_list(present, [*present, *others], self.config.names, self.rng)
+        conversation = system.converse_about_words(names, with_stuff=panoptic)
+        numbers = [tuple(s.number for s in segments if s.name == name) for name in names]
+        truth = self._truth(pictures, index, geometry, facts, numbers, tuple(n in stuff_names for n in names))
+        return conversation, truth
+
+    def _truth(
+        self, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts,
+        numbers: Sequence[Sequence[int]], stuff: tuple[bool, ...] = (),
+    ) -> Truth:
+        flat = [n for row in numbers for n in row]
+        masks = pictures.masks(index, flat, geometry)
+        split = masks.split([len(row) for row in numbers]) if flat else tuple(masks for _ in numbers)
+        caption = self.rng.choice(facts.captions) if facts.captions else ""
+        return Truth(tuple(_left_to_right(m) for m in split), geometry, caption, stuff)  # fmt: skip
+
+
+def _left_to_right(masks_nhw: torch.Tensor) -> torch.Tensor:
+    """In the order of their centres' columns: the order in which several targets are named."""
+    if len(masks_nhw) < 2:
+        return masks_nhw
+    columns = torch.arange(masks_nhw.shape[2], dtype=masks_nhw.dtype)
+    centre = (masks_nhw.sum(1) * columns).sum(1) / masks_nhw.sum((1, 2)).clamp(min=1e-6)
+    return masks_nhw[centre.argsort()]

@@ -1,0 +1,138 @@
+"""Rendered scenes as a PictureSet: the frozen vision features of CompactVLM are worked out once and kept on disk."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from numpy.lib.format import open_memmap
+from rich.progress import track
+from torch import Tensor
+
+from refseg_ros.models.backbones.base import Backbone, VisionFeatures
+from refseg_ros.models.backbones.compact_vlm import CompactVLM
+from refseg_ros.models.backbones.geometry import Geometry
+from refseg_ros.models.compact.backbone import MEAN, STD
+from refseg_ros.sim.catalogue import nouns
+from refseg_ros.sim.pool import STUFF
+from refseg_ros.sim.stored import StoredScene, load_scene
+from refseg_ros.training.features import varied_sensor
+from refseg_ros.training.systems import captions
+from refseg_ros.training.systems.facts import Facts, Segment, Sentence
+
+MASK_STRIDE = 2
+STUFF_FROM = 100  # segments from this number on are stuff
+BATCH = 8
+
+
+class RenderedScenes:
+    """The first `most` scenes of a folder of training files. work: where the features are kept, per folder and size."""
+
+    def __init__(self, folder: Path, work: Path, backbone: CompactVLM, most: int) -> None:
+        paths = sorted(folder.glob("scene_*.npz"))[:most]
+        if not paths:
+            raise ValueError(f"{folder} holds no scene_*.npz: python -m refseg_ros.sim.generate {folder} 5000 0")
+        self.names = (*nouns(), *STUFF)
+        kept = work / f"vision_{folder.name}_{len(paths)}"
+        if not (kept / "facts.json").is_file():
+            _keep(paths, kept, backbone)
+        content = json.loads((kept / "facts.json").read_text(encoding="utf-8"))
+        self._rows: list[dict[str, Any]] = content["scenes"]
+        self._geometry = backbone.geometry((content["size"][0], content["size"][1]))
+        self._maps = [np.load(kept / f"map_{n}.npy", mmap_mode="r") for n in range(len(backbone.channels))]
+        self._pixels = np.load(kept / "pixels.npy", mmap_mode="r")
+        self._ids = np.load(kept / "ids.npy", mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def vision(self, backbone: Backbone, indices: Sequence[int]) -> VisionFeatures:
+        """From the kept features. Raises TypeError for another backbone than CompactVLM."""
+        if not isinstance(backbone, CompactVLM):
+            raise TypeError(f"kept features belong to CompactVLM, not to {type(backbone).__name__}")
+        device = next(backbone.parameters()).device
+        maps = tuple(_tensor(m, indices).to(device, torch.float32) for m in self._maps)
+        pixels = (_tensor(self._pixels, indices).to(device, torch.float32) - MEAN) / STD
+        return backbone.from_maps(maps, pixels, [self._geometry] * len(indices))
+
+    def geometry(self, backbone: Backbone, index: int) -> Geometry:
+        return self._geometry
+
+    def facts(self, index: int) -> Facts:
+        row = self._rows[index]
+        sentences = [
+            Sentence(e["type"], tuple(e["phrases"]), tuple(tuple(t) for t in e["targets"])) for e in row["expressions"]
+        ]
+        things = [Segment(o["id"], o["noun"], also=(o["category"],)) for o in row["objects"]]
+        stuff = [Segment(STUFF_FROM + n, STUFF[n], stuff=True) for n in row["stuff"]]
+        said = captions.of_things([o["said"] for o in row["objects"]], random.Random(index))
+        return Facts(tuple(sentences), (*things, *stuff), tuple(said))
+
+    def masks(self, index: int, numbers: Sequence[int], geometry: Geometry) -> Tensor:
+        ids = torch.from_numpy(self._ids[index].astype(np.int64))
+        return (ids[None] == torch.tensor(list(numbers), dtype=torch.long)[:, None, None]).float()
+
+
+def _tensor(array: npt.NDArray[Any], indices: Sequence[int]) -> Tensor:
+    return torch.from_numpy(np.stack([array[i] for i in indices]))
+
+
+def _keep(paths: list[Path], kept: Path, backbone: CompactVLM) -> None:
+    """Degrade, encode and write every scene; facts.json comes last and says that all is there."""
+    kept.mkdir(parents=True, exist_ok=True)
+    files: dict[str, Any] = {}
+    rows, size = [], (0, 0)
+    for start in track(range(0, len(paths), BATCH), description=f"vision features of {len(paths)} scenes"):
+        scenes = [load_scene(path) for path in paths[start : start + BATCH]]
+        size = (scenes[0].rgb.shape[1], scenes[0].rgb.shape[0])
+        geometry = backbone.geometry(size)
+        placed = []
+        for path, scene in zip(paths[start:], scenes, strict=False):
+            rng = np.random.default_rng(int(path.stem.split("_")[1]))
+            rgb = varied_sensor(rng).color(scene.rgb, rng)
+            placed.append(geometry.place(rgb, fill=int(MEAN)).transpose(2, 0, 1))
+        pixels = np.stack(placed)
+        with torch.no_grad():
+            maps = backbone.efficientnet((torch.from_numpy(pixels).float() - MEAN) / STD)
+        columns = {"pixels": pixels, "ids": np.stack([_ids(s, geometry) for s in scenes])}
+        columns |= {f"map_{n}": m.half().numpy() for n, m in enumerate(maps)}
+        for name, values in columns.items():
+            if name not in files:
+                files[name] = open_memmap(kept / f"{name}.npy", "w+", values.dtype, (len(paths), *values.shape[1:]))
+            files[name][start : start + len(scenes)] = values
+        rows += [_row(scene) for scene in scenes]
+    for file in files.values():
+        file.flush()
+    (kept / "facts.json").write_text(json.dumps({"size": size, "scenes": rows}), encoding="utf-8")
+
+
+def _ids(scene: StoredScene, geometry: Geometry) -> npt.NDArray[np.int8]:
+    """Segment numbers at MASK_STRIDE over the padded input, -1 for none."""
+    ids = scene.instance_ids.astype(np.int16)
+    if scene.stuff_ids is not None:
+        ids = np.where((ids < 0) & (scene.stuff_ids >= 0), scene.stuff_ids + STUFF_FROM, ids)
+    out = np.full((geometry.padded[1] // MASK_STRIDE, geometry.padded[0] // MASK_STRIDE), -1, np.int8)
+    inner = (geometry.resized[0] // MASK_STRIDE, geometry.resized[1] // MASK_STRIDE)
+    out[: inner[1], : inner[0]] = cv2.resize(ids, inner, interpolation=cv2.INTER_NEAREST)
+    return out
+
+
+def _row(scene: StoredScene) -> dict[str, Any]:
+    """What facts() needs, for objects that can be seen."""
+    seen = [o for o in scene.objects if o["visible_px"]]
+    objects = [
+        {"id": o["id"], "noun": o["noun"], "category": o["category"],
+         "said": " ".join([*o["colours"][:1], o["noun"]]) if o["colours"] and o["colours"][0] not in o["noun"]
+         else o["noun"]}
+        for o in seen
+    ]  # fmt: skip
+    stuff = [] if scene.stuff_ids is None else [n for n in range(len(STUFF)) if (scene.stuff_ids == n).any()]
+    said = [{k: e[k] for k in ("type", "phrases", "targets")} for e in scene.expressions]
+    return {"objects": objects, "stuff": stuff, "expressions": said}

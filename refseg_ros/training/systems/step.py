@@ -1,0 +1,106 @@
+"""One training step's losses: the text's where the model has a say, and the head's on teacher-forced states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from refseg_ros.models.answers.constraint import FREE_TEXT, Constraint, Written
+from refseg_ros.models.answers.errors import transcript
+from refseg_ros.models.backbones.base import Backbone, Prefix, VisionFeatures
+from refseg_ros.models.systems.system import Conversation, Said, System, Truth
+from refseg_ros.training.systems.batches import Batch
+
+
+class Step(nn.Module):
+    """A system's losses as a module, so that Accelerate can wrap it for many devices.
+
+    text: "choices" teaches the answer where the model chooses, among what it may choose; "all" every token, among
+    the whole vocabulary, as published. one_pass: no cache, for gradient checkpointing; then one conversation a picture.
+    """
+
+    def __init__(
+        self, system: System, text: str = "choices", text_weight: float = 1.0, one_pass: bool = False,
+        head_losses: bool = True,
+    ) -> None:
+        super().__init__()
+        if text not in ("choices", "all"):
+            raise ValueError(f"text must be 'choices' or 'all', not {text!r}")
+        self.system, self.text, self.text_weight = system, text, text_weight
+        self.one_pass, self.head_losses = one_pass, head_losses
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses by name, weighted; their sum is to be minimised."""
+        system = self.system
+        written = [self._written(c, t) for c, t in zip(batch.conversations, batch.truths, strict=True)]
+        vision = batch.pictures.vision(system.backbone, batch.indices)
+        device = vision.tokens_blc.device
+        read = [c.question + w.ids[:-1] for c, w in zip(batch.conversations, written, strict=True)]
+        most = max(map(len, read))
+        eos = system.backbone.vocabulary.eos_id
+        ids = torch.tensor([r + [eos] * (most - len(r)) for r in read], device=device)
+        valid = torch.tensor([[t < len(r) for t in range(most)] for r in read], device=device)
+        prefix, states = self._states(vision, batch.rows, ids, valid)
+        said = []
+        for n, (conversation, answer) in enumerate(zip(batch.conversations, written, strict=True)):
+            entries = transcript(answer.ids, system.backbone.vocabulary)
+            parsed = system.parse(conversation, entries)
+            said.append(Said(parsed, answer.ids, states[n, : len(read[n])], len(conversation.question), {}))
+        truths = [t.to(device) for t in batch.truths]
+        losses = {"text": self.text_weight * self._text(system.backbone, said, written)}
+        if self.head_losses:
+            losses |= system.losses(system.look(prefix), batch.rows, batch.conversations, truths, said)
+        return losses
+
+    def _written(self, conversation: Conversation, truth: Truth) -> Written:
+        answer = self.system.write(conversation, truth)
+        budget = len(answer) + self.system.budget(conversation)
+        return Constraint(conversation.grammar, self.system.allowed, budget).encode(answer)
+
+    def _states(
+        self, vision: VisionFeatures, about: Sequence[int], ids: Tensor, valid: Tensor
+    ) -> tuple[Prefix, Tensor]:
+        backbone = self.system.backbone
+        rows = torch.tensor(about, dtype=torch.long, device=ids.device)
+        if not self.one_pass:
+            prefix = backbone.prefix(vision)
+            return prefix, backbone.extend(backbone.begin(prefix, rows), ids, valid)
+        if list(about) != list(range(len(vision.tokens_blc))):
+            raise ValueError("one_pass needs exactly one conversation a picture")
+        grid, states = backbone.whole(vision, rows, ids, valid)
+        return Prefix(vision, grid, None, None, 0), states
+
+    def _text(self, backbone: Backbone, said: Sequence[Said], written: Sequence[Written]) -> Tensor:
+        """Mean cross entropy over the choices, or over all tokens of the answers."""
+        if self.text == "all":
+            pairs = [(s, w, at) for s, w in zip(said, written, strict=True) for at in range(len(w.ids))]
+            states = torch.stack([s.predicting(at) for s, _, at in pairs])
+            truth = torch.tensor([w.ids[at] for _, w, at in pairs], device=states.device)
+            return F.cross_entropy(backbone.logits(states).float(), truth)
+        few: list[tuple[Tensor, int, Tensor]] = []
+        free: dict[int, list[tuple[Tensor, int, Tensor]]] = {}  # by what is allowed: in free text mostly the same
+        for answer, tokens in zip(said, written, strict=True):
+            for at, allowed in tokens.choices.items():
+                places = few if len(allowed) <= FREE_TEXT else free.setdefault(id(allowed), [])
+                places.append((answer.predicting(at), tokens.ids[at], allowed))
+        groups = [places for places in (few, *free.values()) if places]
+        if not groups:
+            return torch.stack([s.states.sum() for s in said]).sum() * 0
+        return torch.stack([_among(backbone, g) for g in groups]).sum() / sum(map(len, groups))
+
+
+def _among(backbone: Backbone, places: Sequence[tuple[Tensor, int, Tensor]]) -> Tensor:
+    """Summed cross entropy of each place's token among what was allowed there."""
+    states = torch.stack([state for state, _, _ in places])
+    first = places[0][2]
+    same = all(allowed is first for _, _, allowed in places)
+    ids = first if same else torch.unique(torch.cat([allowed for _, _, allowed in places]))
+    logits = backbone.logits(states, ids.to(states.device)).float()
+    if not same:
+        barred = torch.stack([~torch.isin(ids, allowed) for _, _, allowed in places])
+        logits = logits.masked_fill(barred.to(states.device), -1e9)
+    truth = torch.stack([(ids == token).nonzero()[0, 0] for _, token, _ in places])
+    return F.cross_entropy(logits, truth.to(states.device), reduction="sum")

