@@ -61,7 +61,7 @@ class LiftingConfig(SurfaceConfig):
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class Part:
     """One instance's pixels. z float32 (h, w), 0 = no reading, of the crop at (left, top); pixels uint8 (h, w), not 0
     where it measures the thing; box: of the mask, (x0, y0, x1, y1); area: its pixels."""
 
@@ -78,8 +78,9 @@ class _Part:
     reason: str = ""
 
 
-def _part(frame: Frame, instance: Instance, config: LiftingConfig) -> _Part:
-    """The pixels of an instance that measure its own surface."""
+def find_part(frame: Frame, instance: Instance, config: LiftingConfig, noisy: surface.Pixels | None = None) -> Part:
+    """The pixels of an instance that measure its own surface. noisy: those of the whole image that do not, where
+    somebody knows them; else they are sought here."""
     depth = frame.depth
     assert depth is not None  # depth_problem() has looked
     ox, oy = instance.offset
@@ -96,12 +97,15 @@ def _part(frame: Frame, instance: Instance, config: LiftingConfig) -> _Part:
     coverage = count / area
     if count < config.min_points:
         reason = f"only {count} of {area} mask pixels have depth; at least {config.min_points} are needed"
-        return _Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
+        return Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
     if coverage < config.min_coverage:
         reason = f"depth covers {coverage:.1%} of the mask; at least {config.min_coverage:.1%} is needed"
-        return _Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
+        return Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
     edge = surface.edge_depth(z, config)
-    noisy = cv2.bitwise_or(surface.flying(z, config), surface.behind_step(z, valid, edge))
+    if noisy is None:
+        noisy = cv2.bitwise_or(surface.flying(z, config), surface.behind_step(z, valid, edge))
+    else:
+        noisy = noisy[top : y1 + MARGIN, left : x1 + MARGIN]
     smooth = cv2.bitwise_and(pixels, cv2.bitwise_not(noisy))
     if cv2.countNonZero(smooth) >= config.min_points or not surface.narrow(z, pixels, config):
         pixels = smooth  # else a thing all of edges, a wire: better its edges than nothing
@@ -109,12 +113,12 @@ def _part(frame: Frame, instance: Instance, config: LiftingConfig) -> _Part:
     found = cv2.countNonZero(pixels)
     if found < config.min_surface * count:
         reason = f"only {found} of {count} readings in the mask lie on one surface; the depth is noise"
-        return _Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
+        return Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
     if found and min(cv2.boundingRect(pixels)[2:]) < 2:
         reason = "the readings lie on one line of the image; the depth is degenerate"
-        return _Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
+        return Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
     occluded = surface.covered_by_nearer(z, valid, edge, mask, pixels) > config.occluded_share
-    return _Part(instance, box, left, top, z, pixels, area, coverage, depths, occluded)
+    return Part(instance, box, left, top, z, pixels, area, coverage, depths, occluded)
 
 
 class Lifter:
@@ -137,14 +141,23 @@ class Lifter:
         problem = depth_problem(frame)
         if problem:
             return tuple(Object3D(i.id, False, problem, frame.frame_id) for i in instances)
-        assert frame.depth is not None
-        config = replace(self.config, noise=surface.measured_noise(frame.depth, self.config))
-        parts = [_part(frame, instance, config) for instance in instances]
-        plane = self._plane(frame, parts, config) if config.plane else None
+        config = self.frame_config(frame)
+        noisy = self.noisy_pixels(frame, config)
+        parts = [find_part(frame, instance, config, noisy) for instance in instances]
+        plane = self.find_plane(frame, parts, config) if config.plane else None
         upright = None if plane is None else Upright.of(plane)
-        return tuple(self._object(frame, part, upright, config) for part in parts)
+        return tuple(self.build_object(frame, part, upright, config) for part in parts)
 
-    def _plane(self, frame: Frame, parts: Sequence[_Part], config: LiftingConfig) -> Plane | None:
+    def frame_config(self, frame: Frame) -> LiftingConfig:
+        """The configuration with the noise of this frame's depth."""
+        assert frame.depth is not None
+        return replace(self.config, noise=surface.measured_noise(frame.depth, self.config))
+
+    def noisy_pixels(self, frame: Frame, config: LiftingConfig) -> surface.Pixels | None:
+        """Flying pixels and those behind a step, uint8 255, of the whole image; None: find_part() seeks them."""
+        return None
+
+    def find_plane(self, frame: Frame, parts: Sequence[Part], config: LiftingConfig) -> Plane | None:
         """The plane around and below what was measured, sought in every step-th pixel of every step-th row."""
         assert frame.depth is not None and frame.intrinsics is not None
         parts = [p for p in parts if not p.reason]
@@ -173,7 +186,7 @@ class Lifter:
         free, taken = rows[valid & ~thing], rows[valid & thing]
         return self._planes.find(free[:, :2], free[:, 2], taken, config.noise)
 
-    def _object(self, frame: Frame, part: _Part, upright: Upright | None, config: LiftingConfig) -> Object3D:
+    def build_object(self, frame: Frame, part: Part, upright: Upright | None, config: LiftingConfig) -> Object3D:
         """The object that a part's pixels make."""
         instance, camera, z = part.instance, frame.intrinsics, part.z
         assert camera is not None
@@ -252,7 +265,7 @@ class Lifter:
         )
 
 
-def _above(part: _Part, rays: tuple[Points, Points], plane: Plane, config: LiftingConfig) -> surface.Pixels:
+def _above(part: Part, rays: tuple[Points, Points], plane: Plane, config: LiftingConfig) -> surface.Pixels:
     """The part's pixels that rise above the plane, or all of them where most do not: a sheet on a table."""
     z = part.z
     a, b, c = (np.float32(n) for n in plane.normal)

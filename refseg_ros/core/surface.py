@@ -63,14 +63,14 @@ def readings(depth: Depth, config: SurfaceConfig) -> tuple[Depth, Pixels]:
 def flying(z: Depth, config: SurfaceConfig) -> Pixels:
     """Readings (h, w; 0 none) that differ from the median around them, uint8 255. Holes count as near."""
     off = cv2.absdiff(z, cv2.medianBlur(z, 3))
-    tolerance = cv2.multiply(z, z, scale=config.outlier * config.noise)
-    return cv2.compare(off, np.maximum(tolerance, np.float32(config.floor_m)), cv2.CMP_GT)
+    tolerance = np.maximum(np.float32(config.outlier * config.noise) * z * z, np.float32(config.floor_m))
+    return cv2.compare(off, tolerance, cv2.CMP_GT)
 
 
 def edge_depth(z: Depth, config: SurfaceConfig) -> Depth:
     """How near a neighbour of each reading (h, w) must be for an edge to lie between them, metres."""
-    step = np.maximum(config.step_m + config.step_ratio * z, np.float32(STEP_NOISE * config.noise) * z * z)
-    return np.asarray(z - step)
+    step = np.float32(config.step_ratio) * z + np.float32(config.step_m)
+    return np.asarray(z - np.maximum(step, np.float32(STEP_NOISE * config.noise) * z * z))
 
 
 def behind_step(z: Depth, valid: Pixels, edge: Depth) -> Pixels:
