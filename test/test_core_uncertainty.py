@@ -25,11 +25,11 @@ def test_what_makes_a_centroid_less_certain():
 
 
 def test_the_hidden_back_of_something_tall_is_uncertain_along_the_view_only():
-    long, short, height = Uncertainty().upright(SIZE, (0.0, 1.0), 0.002)
+    long, short, height = Uncertainty().upright(SIZE, (0.0, 1.0), 640, 0.001)
     assert long < 0.06 * SIZE[0] and short > 0.3 * SIZE[1] and height < 0.05 * SIZE[2]
-    flat = Uncertainty().upright((0.1, 0.05, 0.02), (0.0, 1.0), 0.002)
+    flat = Uncertainty().upright((0.1, 0.05, 0.02), (0.0, 1.0), 640, 0.001)
     assert flat[1] < 0.1 * 0.05
-    free = Uncertainty().free(SIZE, 0.002)
+    free = Uncertainty().free(SIZE, 640, 0.001)
     assert all(f > 0.3 * s for f, s in zip(free, SIZE, strict=True))
 
 
@@ -40,7 +40,7 @@ def test_the_hidden_back_of_something_tall_is_uncertain_along_the_view_only():
 def test_it_is_always_a_covariance(count, kept, width, pixel_m, occluded, cosine):
     cov = Uncertainty().centroid(SCATTER, count, kept, width, pixel_m, occluded)
     assert np.isfinite(cov).all() and (np.linalg.eigvalsh(cov) > 0).all()
-    assert all(0 < s < float("inf") for s in Uncertainty().upright(SIZE, (cosine, 1 - cosine), pixel_m))
+    assert all(0 < s < float("inf") for s in Uncertainty().upright(SIZE, (cosine, 1 - cosine), width, pixel_m))
 
 
 @pytest.mark.parametrize("name", ["outline", "deep", "loose"])

@@ -77,9 +77,30 @@ def test_a_camera_info_of_another_size_is_not_believed(change):
     refused(build(color_info=info(**change), depth=depth_of()), "the camera info is for")
 
 
-def test_depth_of_another_size_is_not_believed():
-    small = fill_image(Image(), np.ones((24, 32), np.float32), "32FC1")
-    refused(build(color_info=info(), depth=small), "aligned depth topic")
+def half_size():
+    """The same view at half the resolution, and its camera info."""
+    values = np.zeros((HEIGHT // 2, WIDTH // 2), np.float32)
+    values[5:20, 8:24] = 0.8
+    message = fill_image(Image(), values, "32FC1")
+    message.header.frame_id = "camera_optical"
+    k = [FOCAL / 2, 0.0, (WIDTH / 2 - 0.5) / 2, 0.0, FOCAL / 2, (HEIGHT / 2 - 0.5) / 2, 0.0, 0.0, 1.0]
+    return message, CameraInfo(width=WIDTH // 2, height=HEIGHT // 2, k=k, distortion_model="plumb_bob")
+
+
+def test_depth_of_another_size_needs_its_camera_info():
+    depth, _ = half_size()
+    refused(build(color_info=info(), depth=depth), "no depth camera info")
+    refused(build(color_info=info(), depth=depth, depth_info=info()), "its camera info for 64 x 48")
+
+
+def test_depth_of_another_size_is_registered():
+    depth, depth_info = half_size()
+    frame = build(color_info=info(), depth=depth, depth_info=depth_info)
+    assert frame.depth_problem == "" and frame.depth.shape == (HEIGHT, WIDTH)
+    expected = build(color_info=info(), depth=depth_of()).depth
+    assert (frame.depth != expected).mean() < 0.05  # its outline, by half a depth pixel
+    thing, same = lifted(frame), lifted(build(color_info=info(), depth=depth_of()))
+    assert thing.valid and np.allclose(thing.centroid_m, same.centroid_m, atol=0.01)
 
 
 def test_depth_in_another_frame_is_not_believed():
@@ -88,8 +109,17 @@ def test_depth_in_another_frame_is_not_believed():
     refused(build(color_info=info(), depth=other), "'depth_optical'")
 
 
-def test_depth_with_another_k_is_not_believed():
-    refused(build(color_info=info(), depth=depth_of(), depth_info=info(focal=75.0)), "different K")
+def test_depth_with_another_k_is_registered():
+    frame = build(color_info=info(), depth=depth_of(), depth_info=info(focal=75.0))
+    thing, same = lifted(frame), lifted(build(color_info=info(), depth=depth_of()))
+    # A longer lens: what it sees is smaller than the same pixels of the colour camera would be.
+    assert thing.valid and len(thing.points) == pytest.approx(len(same.points) * (60 / 75) ** 2, rel=0.15)
+
+
+def test_a_depth_camera_that_cannot_be_is_a_reason():
+    refused(build(color_info=info(), depth=depth_of(), depth_info=info(focal=-60.0)), "calibrate")
+    bent = info(model="equidistant", d=(0.1, 0, 0, 0), focal=75.0)
+    refused(build(color_info=info(), depth=depth_of(), depth_info=bent), "'equidistant'")
 
 
 @pytest.mark.parametrize("focal", [0.0, float("nan"), -60.0])

@@ -199,7 +199,7 @@ class Lifter:
         h, w = z.shape
         rays = self._grid.window(camera, slice(part.top, part.top + h), slice(part.left, part.left + w))
         pixels = part.pixels if upright is None else _above(part, rays, upright.plane, config)
-        kept = np.flatnonzero(pixels)
+        kept = np.flatnonzero(pixels != 0)
         if len(kept) < config.min_points:
             return invalid(f"only {len(kept)} points hang together; at least {config.min_points} are needed")
         points = np.empty((3, len(kept)), np.float32)
@@ -237,9 +237,9 @@ class Lifter:
             max(box.size_m[2], config.min_extent_m),
         )
         if upright is not None:
-            size_std = self._uncertainty.upright(size, upright.along_view(box, centroid), pixel_m)
+            size_std = self._uncertainty.upright(size, upright.along_view(box, centroid), frame.size[0], pixel_m)
         else:
-            size_std = self._uncertainty.free(size, pixel_m)
+            size_std = self._uncertainty.free(size, frame.size[0], pixel_m)
         share = len(kept) / max(part.area, 1)
         x0, y0, x1, y1 = part.box
         return Object3D(

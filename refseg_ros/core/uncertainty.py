@@ -25,8 +25,8 @@ class Uncertainty:
     A centroid's covariance is a share of the points' own, made of steadiness * outline^2 / N, what was dropped of the
     mask beyond a tenth (dropped), and what grows with the outline for any N (bias); hidden: factor for a thing with
     something before it; plus pixel and pixel_outline pixels at its distance in every direction. A size's standard
-    deviation is share of it (footprint, height), deep * how much of it runs along the view * how tall the thing is,
-    and size_pixels; loose: factor for a box without a plane. Raises ValueError for what is not positive.
+    deviation is a share of it (footprint, height), deep * how much of it runs along the view * how tall the thing is,
+    size_pixels and size_outline; loose: factor for a box without a plane. Raises ValueError for what is not positive.
     """
 
     outline: float = 3.6 / 640
@@ -39,7 +39,8 @@ class Uncertainty:
     footprint: float = 0.042
     height: float = 0.031
     deep: float = 0.36
-    size_pixels: float = 1.25
+    size_pixels: float = 1.0
+    size_outline: float = 0.55
     loose: float = 2.0
 
     def __post_init__(self) -> None:
@@ -59,22 +60,25 @@ class Uncertainty:
         stated: Matrix = share * scatter + everywhere * np.eye(3)
         return stated
 
-    def upright(self, size: Sizes, along_view: tuple[float, float], pixel_m: float) -> Sizes:
+    def upright(self, size: Sizes, along_view: tuple[float, float], width: int, pixel_m: float) -> Sizes:
         """Standard deviations, metres, of the sizes of a box that stands on a plane: two of its footprint, its height.
 
-        along_view: cosines, 0 to 1, in the plane, of the footprint's axes with the line of sight.
+        along_view: cosines, 0 to 1, in the plane, of the footprint's axes with the line of sight; width: of the image,
+        pixels; pixel_m: of one at the thing.
         """
-        rim = self.size_pixels * pixel_m
+        rim = self._rim(width, pixel_m)
         flat = []
         for length, cosine in zip(size[:2], along_view, strict=True):
             tall = min(max((size[2] / length - 0.5) / 1.5, 0.0), 1.0)
             flat.append(float(np.hypot(length * np.hypot(self.footprint, self.deep * cosine * tall), rim)))
         return flat[0], flat[1], float(np.hypot(self.height * size[2], rim))
 
-    def free(self, size: Sizes, pixel_m: float) -> Sizes:
+    def free(self, size: Sizes, width: int, pixel_m: float) -> Sizes:
         """Standard deviations, metres, of the sizes of a box without a plane."""
-        a, b, c = (
-            float(self.loose * np.hypot(max(self.footprint, self.deep / 2) * s, self.size_pixels * pixel_m))
-            for s in size
-        )
+        rim = self._rim(width, pixel_m)
+        a, b, c = (float(self.loose * np.hypot(max(self.footprint, self.deep / 2) * s, rim)) for s in size)
         return a, b, c
+
+    def _rim(self, width: int, pixel_m: float) -> float:
+        """What the outline leaves open of any size, metres."""
+        return float(np.hypot(self.size_pixels, self.size_outline * self.outline * width)) * pixel_m

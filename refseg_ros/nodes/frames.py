@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from refseg_ros.core.outcome import ErrorCode, RequestError
+from refseg_ros.core.registration import DepthRegistration
 from refseg_ros.core.types import Frame, Intrinsics, intrinsics_from_k
 from refseg_ros.nodes import images
 from refseg_ros.nodes.sync import FrameSet, StampMatcher
@@ -36,8 +37,12 @@ def stamp_ns(stamp: Any) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
-def build_frame(messages: FrameSet) -> Frame:
-    """Decode one moment. A bad colour image raises RequestError; bad depth or camera info becomes depth_problem."""
+def build_frame(messages: FrameSet, registration: DepthRegistration | None = None) -> Frame:
+    """Decode one moment. A bad colour image raises RequestError; bad depth or camera info becomes depth_problem.
+
+    Depth of another size or K is registered to the colour image where its own camera info came with it and both are in
+    one frame. registration: keeps the look-up from image to image.
+    """
     color = messages.color
     rgb = images.color_from_compressed(color) if is_compressed(color) else images.color_from_message(color)
     problem, depth, camera = messages.problem, None, None
@@ -48,7 +53,11 @@ def build_frame(messages: FrameSet) -> Frame:
             message = messages.depth
             decode = images.depth_from_compressed if is_compressed(message) else images.depth_from_message
             depth = decode(message)
-            problem = problem or _mismatch(messages, camera, rgb.shape[1], rgb.shape[0], depth.shape)
+            problem = problem or _mismatch(messages, camera, rgb.shape[1], rgb.shape[0])
+            if not problem and camera is not None:
+                depth_camera = _depth_camera(messages, camera, depth.shape)
+                if depth_camera is not None:
+                    depth = (registration or DepthRegistration()).register(depth, depth_camera, camera)
     except RequestError as error:  # masks need no depth: the objects say why they have none
         problem = problem or error.message
     if problem:
@@ -57,25 +66,40 @@ def build_frame(messages: FrameSet) -> Frame:
     return Frame(rgb, depth, camera, header.frame_id or "camera", stamp_ns(header.stamp), problem)
 
 
-def _mismatch(
-    messages: FrameSet, camera: Intrinsics | None, width: int, height: int, depth_shape: tuple[int, ...]
-) -> str:
+def _mismatch(messages: FrameSet, camera: Intrinsics | None, width: int, height: int) -> str:
     """Why colour and depth do not belong together, or ""."""
     if camera is None:
         return "no camera info has arrived"
     if (camera.width, camera.height) != (width, height):
         return f"the camera info is for {camera.width} x {camera.height}, the image is {width} x {height}"
-    if depth_shape != (height, width):
-        return f"depth is {depth_shape[1]} x {depth_shape[0]}, colour {width} x {height}; use the aligned depth topic"
     assert messages.depth is not None
     frames = messages.color.header.frame_id, messages.depth.header.frame_id
     if frames[0] and frames[1] and frames[0] != frames[1]:
         return f"depth is in frame {frames[1]!r}, colour in {frames[0]!r}; use the aligned depth topic"
-    if messages.depth_info is not None:
-        k = np.asarray(messages.depth_info.k, np.float64).reshape(3, 3)
-        if k.any() and not np.allclose(k, camera.k, atol=1.0):
-            return "depth and colour have different K; use the aligned depth topic"
     return ""
+
+
+def _depth_camera(messages: FrameSet, camera: Intrinsics, depth_shape: tuple[int, ...]) -> Intrinsics | None:
+    """The camera to register depth (h, w) from; None: it lies on the colour image as it is. Raises RequestError."""
+    height, width = depth_shape
+    same_size = (width, height) == (camera.width, camera.height)
+    info = messages.depth_info
+    if info is None or not any(info.k):
+        if same_size:
+            return None
+        raise RequestError(
+            ErrorCode.CAMERA_INVALID,
+            f"depth is {width} x {height}, colour {camera.width} x {camera.height}, and no depth camera info has "
+            "arrived; publish it, or use the aligned depth topic",
+        )
+    if (info.width, info.height) != (width, height):
+        raise RequestError(
+            ErrorCode.CAMERA_INVALID,
+            f"depth is {width} x {height} and its camera info for {info.width} x {info.height}; use those of one topic",
+        )
+    if same_size and np.allclose(np.asarray(info.k, np.float64).reshape(3, 3), camera.k, atol=1.0):
+        return None
+    return intrinsics_of(info)
 
 
 class FrameSource:
@@ -87,6 +111,7 @@ class FrameSource:
     def __init__(self, matcher: StampMatcher, topic: str) -> None:
         self._matcher, self._topic = matcher, topic
         self._last: tuple[FrameSet, Frame] | None = None
+        self._registration = DepthRegistration()
 
     def newest(self, job: Job, wait_s: float, max_age_s: float) -> Frame:
         """Waits for a first image until wait_s after the job was asked, its deadline, or its cancellation.
@@ -119,7 +144,7 @@ class FrameSource:
             and (last[1].intrinsics is not None or last[0].color_info is messages.color_info)
         ):
             return last[1]
-        frame = build_frame(messages)
+        frame = build_frame(messages, self._registration)
         self._last = (messages, frame)
         return frame
 
