@@ -9,7 +9,7 @@ import pytest
 
 from refseg_ros.pick.planner import NoGrasp, plan
 from refseg_ros.pick.shape import GRIPPER
-from refseg_ros.pick.tasks import KINDS, choose
+from refseg_ros.pick.tasks import KINDS, choose, plain
 
 TABLE = 0.4
 EYE = np.array([0.0, -0.8, 1.0])
@@ -96,6 +96,13 @@ def test_tasks_ask_for_what_stands_free_and_for_what_is_not_there():
     ]  # fmt: skip
     assert tasks[0].along == {2}  # what lies in it may come up with it
     assert choose(truth(expressions=[]), 0) is None
+
+
+def test_only_plain_words_are_asked_unless_all_are_wanted():
+    said = [{"type": "name", "text": "the ceramic can", "targets": [[0]]}]
+    assert choose(truth(expressions=said), 0) is None
+    assert choose(truth(expressions=said), 0, every_word=True).instruction == "the ceramic can"
+    assert plain("the red mug left of the tomato sauce") and not plain("the biggest mug")
 
 
 def test_the_report_counts_what_was_done():

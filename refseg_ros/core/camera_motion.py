@@ -108,7 +108,7 @@ class CameraMotion:
         if np.count_nonzero(there) < LEAST:
             return None
         theirs, ours = key.points[there], points[there]
-        pose, fits = _rigid_ransac(ours, theirs, self._last, self._random)
+        pose, fits = _rigid_ransac(ours, theirs, self._last @ self._step, self._random)
         if fits < max(LEAST, SHARE * len(ours)):
             return None
         return pose, fits
