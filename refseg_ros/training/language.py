@@ -66,32 +66,6 @@ def tokens_of(scenes: CachedScenes, head: InstanceHead, work: Path, name: str) -
     return out
 
 
-def reword(text: str, kind: str, targets: int, rng: random.Random) -> str:
-    """The same request in other words: articles dropped, "all the" as "the two", "both" or a bare plural."""
-    if kind == "all-of":
-        head = text.removeprefix("all the ")
-        numbers = {2: "two", 3: "three", 4: "four", 5: "five"}
-        options = [text, f"the {head}", f"all {head}", head]
-        if targets in numbers:
-            options += [f"the {numbers[targets]} {head}", f"{numbers[targets]} {head}"]
-        if targets == 2:
-            options += [f"both {head}"]
-        return rng.choice(options)
-    choice = rng.random()
-    if text.startswith("the ") and choice < 0.2:
-        return text[4:]
-    if text.startswith("the ") and choice < 0.35 and kind != "superlative":
-        return "a " + text[4:]
-    for said, other in (("left of", "to the left of"), ("right of", "to the right of"), ("nearest to", "closest to")):
-        if said in text and choice > 0.7:
-            return text.replace(said, other)
-    if "farthest" in text and choice > 0.7:
-        return text.replace("farthest", "furthest")
-    if "nearest " in text and choice > 0.7:
-        return text.replace("nearest ", "closest ")
-    return text
-
-
 @dataclass(eq=False)
 class Phrases:
     """Every phrase of every scene in words the encoder has read: per scene (type, text, target ids)."""
@@ -101,7 +75,7 @@ class Phrases:
 
 
 def read_phrases(scenes: CachedScenes, work: Path, name: str, most_of_type: int = 6) -> Phrases:
-    """Choose and reword phrases and encode each distinct text once; kept between runs."""
+    """Choose phrases and encode each distinct text once; kept between runs."""
     path = work / f"phrases_{name}.pt"
     if path.exists():
         return torch.load(path, weights_only=False)
@@ -115,7 +89,7 @@ def read_phrases(scenes: CachedScenes, work: Path, name: str, most_of_type: int 
                 continue  # pairs are two phrases, and each stands here by itself
             kinds[e["type"]] = kinds.get(e["type"], 0) + 1
             targets = frozenset(e["targets"][0])
-            text = reword(e["text"], e["type"], len(targets), rng).lower()
+            text = e["phrases"][0].lower()  # as the model hears it, without the courtesies around it
             rows.append((e["type"], text, targets))
             texts.add(text)
         of_scene.append(rows)
