@@ -99,6 +99,23 @@ def test_the_gate_opens_for_small_boxes(width, published):
     assert float(ours[0, 0, 0]) < 0.01  # and stays shut far away
 
 
+def test_half_precision_keeps_places_apart():
+    net, half = head().eval(), head().eval().to(torch.bfloat16)
+    picture = pictures((2, 1))
+    boxes = torch.cat(picture.boxes)[None]
+    moved = boxes + torch.tensor([0.002, 0, 0, 0])
+    assert torch.equal(net.queries.box(boxes), half.queries.box(boxes))
+    assert float((half.queries.box(moved) - half.queries.box(boxes)).abs().max()) > 0.5
+    with torch.no_grad():
+        fine = answer(net, picture).passes[-1]
+        picture.maps = [m.bfloat16() for m in picture.maps]
+        picture.states = [s.bfloat16() for s in picture.states]
+        picture.states_vchw, picture.image_v3hw = picture.states_vchw.bfloat16(), picture.image_v3hw.bfloat16()
+        rough = answer(half, picture).passes[-1]
+    assert rough.dtype == torch.bfloat16
+    assert float((rough.float() - fine).abs().mean()) < 0.05 * float(fine.abs().mean())
+
+
 def test_one_gate_serves_all_boxes_of_an_answer():
     boxes = torch.tensor([[[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.3, 0.3]]])
     both, first = (

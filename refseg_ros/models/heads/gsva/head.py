@@ -74,7 +74,7 @@ class GSVAHead(nn.Module):
     def encode(self, maps: Sequence[Tensor], grid: tuple[int, int]) -> GSVAEncoded:
         """Once a frame. maps: (v, c_i, h_i, w_i) each; grid: (height, width) of the padded input over the stride."""
         image = self.neck(gathered(maps, grid)) + self.no_mask[:, None, None]
-        return GSVAEncoded(image, self._positions(grid))
+        return GSVAEncoded(image, self._positions(grid).to(image.dtype))
 
     def decode(self, encoded: GSVAEncoded, slots: Slots) -> GSVAOutput:
         """Masks of the [SEG] slots, four times finer than the grid. [REJ] slots cost nothing."""
@@ -98,10 +98,8 @@ class GSVAHead(nn.Module):
 
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """(1, D, h, w): sines and cosines of random directions at the cells' centres."""
-        frequencies = self.frequencies_2f
-        down, across = (
-            2 * (torch.arange(n, device=frequencies.device, dtype=frequencies.dtype) + 0.5) / n - 1 for n in grid
-        )
+        frequencies = self.frequencies_2f.float()
+        down, across = (2 * (torch.arange(n, device=frequencies.device) + 0.5) / n - 1 for n in grid)
         places = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)
         angles = 2 * torch.pi * places @ frequencies
         return torch.cat([angles.sin(), angles.cos()], -1).permute(2, 0, 1)[None]

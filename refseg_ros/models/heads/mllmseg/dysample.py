@@ -26,14 +26,13 @@ class DySample(nn.Module):
     def forward(self, x_bchw: Tensor) -> Tensor:
         """(b, c, h, w) -> (b, c, 2 h, 2 w)."""
         batch, _, height, width = x_bchw.shape
-        learned = F.pixel_shuffle(RANGE * self.offset(x_bchw), 2)  # in cells of the coarse grid
+        # In cells of the coarse grid; places need float32.
+        learned = F.pixel_shuffle(RANGE * self.offset(x_bchw), 2).float()
         learned = learned.reshape(batch, 2, self.groups, 2 * height, 2 * width)
-        down, across = (
-            (torch.arange(2 * n, device=x_bchw.device, dtype=x_bchw.dtype) + 0.5) / 2 for n in (height, width)
-        )
+        down, across = ((torch.arange(2 * n, device=x_bchw.device) + 0.5) / 2 for n in (height, width))
         x = 2 * (across + learned[:, 0]) / width - 1
         y = 2 * (down[:, None] + learned[:, 1]) / height - 1
         places = torch.stack([x, y], -1).flatten(0, 1)
-        groups = x_bchw.reshape(batch * self.groups, -1, height, width)
+        groups = x_bchw.reshape(batch * self.groups, -1, height, width).float()
         read = F.grid_sample(groups, places, mode="bilinear", padding_mode="border", align_corners=False)
-        return read.reshape(batch, -1, 2 * height, 2 * width)
+        return read.reshape(batch, -1, 2 * height, 2 * width).to(x_bchw.dtype)

@@ -76,10 +76,10 @@ class Qwen3VLSegHead(nn.Module):
         query = self.queries(objects, boxes, encoded.memory_vld)
         up = encoded.up_vphw
         gate = box_gate(
-            boxes.to(up.dtype), objects.there_ak, (up.shape[2], up.shape[3]),
+            boxes.float(), objects.there_ak, (up.shape[2], up.shape[3]),
             margin=config.gate_margin, alpha=config.gate_alpha, by_peak=config.gate_by_peak,
         )  # fmt: skip
-        pixels = PixelFeatures(up, encoded.texture_vphw, gate, objects.image_a)
+        pixels = PixelFeatures(up, encoded.texture_vphw, gate.to(up.dtype), objects.image_a)
         passes, query = self.refinement(query, pixels)
         return Qwen3VLSegOutput(passes, self.iou(query)[..., 0], objects.there_ak)
 

@@ -16,18 +16,16 @@ LOWEST, HIGHEST, LEAST = 0.5, 256.0, 1e-3
 class BoxEncoding(nn.Module):
     """g(x1), g(y1), g(0.2 ln w + 0.5), g(0.2 ln h + 0.5), one after the other; g: sines and cosines."""
 
-    frequencies_f: Tensor
-
     def __init__(self, count: int) -> None:
         super().__init__()
-        steps = torch.linspace(math.log(LOWEST), math.log(HIGHEST), count)
-        self.register_buffer("frequencies_f", 2 * math.pi * steps.exp(), persistent=False)
+        self.count = count
 
     def forward(self, boxes_ak4: Tensor) -> Tensor:
-        """(a, k, 8 frequencies). Boxes are centre x, centre y, width, height in 0..1."""
-        centre, size = boxes_ak4[..., :2], boxes_ak4[..., 2:]
+        """(a, k, 8 count), float32: half precision could not tell places apart. Boxes as in Objects."""
+        centre, size = boxes_ak4[..., :2].float(), boxes_ak4[..., 2:].float()
         numbers = torch.cat([centre - size / 2, 0.2 * size.clamp(min=LEAST).log() + 0.5], -1)
-        angles = numbers[..., None] * self.frequencies_f
+        steps = torch.linspace(math.log(LOWEST), math.log(HIGHEST), self.count, device=boxes_ak4.device)
+        angles = numbers[..., None] * 2 * math.pi * steps.exp()
         return torch.cat([angles.sin(), angles.cos()], -1).flatten(-2)
 
 
@@ -55,7 +53,7 @@ class SpatialSemanticQueries(nn.Module):
         """Q1 (a, k, D). boxes_ak4: the objects' boxes, jittered in training."""
         query = self.semantic(objects.states_akc)
         if hasattr(self, "spatial"):
-            query = query + self.spatial(self.box(boxes_ak4))
+            query = query + self.spatial(self.box(boxes_ak4).to(query.dtype))
         query, memory = self.norm(query), memory_vld[objects.image_a]
         # True: not seen. Padding is seen by itself alone, so that no row is empty.
         alone = torch.eye(query.shape[1], dtype=torch.bool, device=query.device)
