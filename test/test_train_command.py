@@ -81,7 +81,7 @@ def test_missing_files_and_scenes_are_named(folder, capsys):
     (folder / "scenes" / "val" / "scene_0000000.npz").unlink()
     assert train(folder, GOOD.format(folder=folder)) == 64
     err = capsys.readouterr().err
-    assert "none.yaml cannot be read" in err and "val holds no scene_" in err
+    assert "none.yaml cannot be read" in err and "val holds 0 scene_*.npz, and 1 are needed" in err
 
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path):
