@@ -34,6 +34,7 @@ pick: setup
 
 bench: setup
 	$(BIN)/python bench/ros_latency.py --json out/bench/ros_latency.json
+	$(BIN)/refseg bench --json out/bench/model.json
 
 colcon: setup $(STAMPS)/dev
 	AMENT_PREFIX_PATH=$(abspath $(VENV)) CMAKE_PREFIX_PATH=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH" \
