@@ -42,7 +42,7 @@ def resized(masks_nhw: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def target_of(masks_nhw: Tensor, labels: Sequence[int], stuff: Sequence[bool] | None = None) -> Target:
-    """A Target from masks alone; boxes are drawn around what is set, edge to edge.
+    """A Target from masks alone, on their device; boxes are drawn around what is set, edge to edge.
 
     Raises ValueError for a mask without any cell set.
     """
@@ -55,5 +55,6 @@ def target_of(masks_nhw: Tensor, labels: Sequence[int], stuff: Sequence[bool] | 
         top, bottom = int(rows[0]) / height, (int(rows[-1]) + 1) / height
         left, right = int(cols[0]) / width, (int(cols[-1]) + 1) / width
         boxes[n] = torch.tensor([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top])
-    flags = torch.tensor(list(stuff) if stuff is not None else [False] * count, dtype=torch.bool)
-    return Target(torch.tensor(list(labels), dtype=torch.long), boxes, masks_nhw.float(), flags)
+    device = masks_nhw.device
+    flags = torch.tensor(list(stuff) if stuff is not None else [False] * count, dtype=torch.bool, device=device)
+    return Target(torch.tensor(labels, dtype=torch.long, device=device), boxes.to(device), masks_nhw.float(), flags)
