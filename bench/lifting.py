@@ -6,11 +6,12 @@ errors of both against the simulator's truth.
 The plain recipe, for each object: the masked depth to points, statistical outliers removed (20 neighbours, 2 standard
 deviations), mean, oriented bounding box. Both see the same frames and masks: the demo camera's depth, true masks whose
 outlines wander by three pixels (1.5 at 640 columns). Wall time is what a request waits; CPU time, of all threads, is
-what comparisons on a shared machine should go by. open3d-cpu is needed here and nowhere else.
+what comparisons on a shared machine should go by. open3d-cpu (requirements/bench.txt) is needed here and nowhere else.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import time
@@ -122,6 +123,8 @@ def main(
     repeats: Annotated[int, typer.Option(min=1, help="Of ours, a scene; the recipe runs once.")] = 5,
 ) -> None:
     """Measure and print the table."""
+    if importlib.util.find_spec("open3d") is None:
+        raise typer.BadParameter("the comparison needs Open3D: pip install -r requirements/bench.txt")
     clock, lifter, torch_lifter = Clock(), lifting.Lifter(), TorchLifter()
     centroid: dict[str, list[float]] = defaultdict(list)
     size: dict[str, list[float]] = defaultdict(list)

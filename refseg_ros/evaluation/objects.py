@@ -161,8 +161,11 @@ def _levels(values: npt.NDArray[np.float64]) -> dict[str, float]:
     return {name: round(float(np.percentile(values, level)), 4) for name, level in names.items()}
 
 
-def measure(scenes: int, size: tuple[int, int], model_name: str, outline: float, first_seed: int) -> dict[str, Any]:
-    """Figures of both kinds of masks and of broken depth. outline: of the true masks, pixels at 640 columns."""
+def measure(
+    scenes: int, size: tuple[int, int], model_name: str, outline: float, first_seed: int, shift: int = 0
+) -> dict[str, Any]:
+    """Figures of both kinds of masks and of broken depth. outline: of the true masks, pixels at 640 columns; shift:
+    pixels that the colour image, and so the masks, lie to the right of the depth image."""
     rows: dict[str, list[dict[str, Any]]] = {"true masks": [], "model": []}
     sensor, stated = SensorModel(), Uncertainty()
     lifters = {
@@ -176,6 +179,9 @@ def measure(scenes: int, size: tuple[int, int], model_name: str, outline: float,
             scene = engine.scene(seed, count=(4, 12), visibility=True)
             known, table, rng = truths(engine, scene), table_plane(scene), np.random.default_rng(seed)
             frame = camera_frame(scene, rng, sensor)
+            if shift:
+                known = [replace(t, mask=np.roll(t.mask, shift, 1)) for t in known]
+                frame = replace(frame, rgb=np.roll(frame.rgb, shift, 1))
             shapes = {"true masks": [(jittered(t.mask, rng, outline * size[0] / 640), t) for t in known]}
             shapes["model"] = list(asked(model, frame, known)) if model is not None else []
             for kind, pairs in shapes.items():
@@ -185,7 +191,8 @@ def measure(scenes: int, size: tuple[int, int], model_name: str, outline: float,
                 rows[kind] += [compare(o, t, table) for o, (_, t) in zip(objects, pairs, strict=True)]
                 last = (frame, instances) if instances else last
     assert last is not None
-    out: dict[str, Any] = {"scenes": scenes, "size": list(size), "outline_px_at_640": outline, "model": model_name}
+    out: dict[str, Any] = {"scenes": scenes, "size": list(size), "outline_px_at_640": outline, "shift_px": shift}
+    out["model"] = model_name
     out["masks"] = {kind: summary(found) for kind, found in rows.items() if found}
     return out | {"broken_depth": fabricated(*last)}
 
@@ -215,9 +222,10 @@ def main(
     height: Annotated[int, typer.Option(min=48)] = 480,
     outline: Annotated[float, typer.Option(min=0.01, help="Of the true masks: pixels at 640 columns.")] = 1.5,
     first_seed: Annotated[int, typer.Option()] = FIRST_SEED,
+    shift: Annotated[int, typer.Option(help="Pixels that colour lies to the right of depth.")] = 0,
 ) -> None:
     """Measure and print the table."""
-    report = measure(scenes, (width, height), model, outline, first_seed)
+    report = measure(scenes, (width, height), model, outline, first_seed, shift)
     show(report)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
