@@ -10,7 +10,7 @@ from helpers.balls import GREEN, RED, Ball, Balls, orbit, three_balls
 
 from refseg_ros.core.appearance import differences, look
 from refseg_ros.core.camera_motion import CameraMotion
-from refseg_ros.core.track_filter import PositionFilter
+from refseg_ros.core.track_filter import PositionFilter, motion_over
 from refseg_ros.core.tracking import LARGEST_ID, Tracker, TrackingConfig
 from refseg_ros.core.tracks import EventKind, TrackState
 from refseg_ros.core.types import Frame
@@ -201,14 +201,14 @@ def test_rest_is_averaged_and_motion_is_followed_without_lag():
     still = PositionFilter(rng.normal(0, 0.004, 3), noise)
     errors = []
     for _ in range(60):
-        still.forecast(0.1)
+        still.forecast(motion_over(0.1))
         still.measure(rng.normal(0, 0.004, 3), noise)
         errors.append(still.position.copy())
     assert np.std(errors[20:]) < 0.004 / 2
     lags = []
     for n in range(1, 60):  # off at 0.2 m/s, and back again
         x = 0.02 * min(n, 60 - n)
-        still.forecast(0.1)
+        still.forecast(motion_over(0.1))
         still.measure(np.array([x, 0, 0]) + rng.normal(0, 0.004, 3), noise)
         lags.append((still.position[0] - x) * (1 if n < 30 else -1))
     assert abs(np.mean(lags[2:29])) < 0.003 and abs(np.mean(lags[32:])) < 0.003

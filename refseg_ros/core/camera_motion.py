@@ -23,7 +23,7 @@ WIDTH = 320  # pixels of the picture in which corners are followed
 CORNERS, QUALITY, SPACING = 70, 0.01, 11
 NEIGHBOURS = np.ones((5, 5), np.uint8)
 STEP_SHARE = 0.04  # of the depth, over five pixels: more is an edge
-WINDOW, LEVELS = (15, 15), 3
+WINDOW, LEVELS = (13, 13), 3
 HYPOTHESES = 32
 CLOSE_M, CLOSE_M_M2 = 0.008, 0.005  # a pair this near fits the pose, at no distance and for each square metre of it
 LEAST, SHARE = 12, 0.4  # pairs that must fit, and their share of those followed
@@ -101,7 +101,7 @@ class CameraMotion:
         places, status, _ = cv2.calcOpticalFlowPyrLK(
             key.picture, picture, key.corners, self._forecast(key, frame, picture.shape[1]),
             winSize=WINDOW, maxLevel=LEVELS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-            criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.03),
+            criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03),
         )  # fmt: skip
         points, there = _lift(frame, np.asarray(places, np.float32).reshape(-1, 2), picture.shape[1])
         there &= status.ravel() == 1

@@ -10,10 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
+Motion = tuple[Vector, Vector]
 
 ACCELERATION = 0.02  # m/s^2, deviation of what a thing does by itself: little, so that rest is averaged
 SPEED = 0.3  # m/s, deviation of a new thing's velocity
 SURPRISE, EXPECTED = 9.0, 3.0  # normalised squared innovation, three axes: beyond this, and what it should be
+
+
+def motion_over(seconds: float) -> Motion:
+    """What so many seconds do to a state, and the covariance that they add."""
+    step, gain = np.eye(6), np.concatenate([np.eye(3) * seconds**2 / 2, np.eye(3) * seconds])
+    step[:3, 3:] = np.eye(3) * seconds
+    return step, gain @ gain.T * ACCELERATION**2
 
 
 class PositionFilter:
@@ -38,13 +46,11 @@ class PositionFilter:
         """Deviation of the position, one axis, metres."""
         return float(np.sqrt(np.trace(self.covariance[:3, :3]) / 3))
 
-    def forecast(self, seconds: float) -> None:
-        """Move on by so many seconds."""
-        step = np.eye(6)
-        step[:3, 3:] = np.eye(3) * seconds
-        gain = np.concatenate([np.eye(3) * seconds**2 / 2, np.eye(3) * seconds])
+    def forecast(self, motion: Motion) -> None:
+        """Move on by the time that motion_over() was given."""
+        step, noise = motion
         self.state = step @ self.state
-        self.covariance = step @ self.covariance @ step.T + gain @ gain.T * ACCELERATION**2
+        self.covariance = step @ self.covariance @ step.T + noise
 
     def rest(self) -> None:
         """Nothing is known of its motion any more: it is taken to stand where it is."""
@@ -53,14 +59,12 @@ class PositionFilter:
     def measure(self, position: Vector, covariance: Vector) -> None:
         """Take in a measured position (3,) with its covariance (3, 3)."""
         innovation = position - self.position
-        spread = self.covariance[:3, :3] + covariance
-        surprise = float(innovation @ np.linalg.solve(spread, innovation))
-        if surprise > SURPRISE:
+        weight = np.linalg.inv(self.covariance[:3, :3] + covariance)
+        if innovation @ weight @ innovation > SURPRISE:
             # Along the innovation only: what is said across it stays worth what it was.
             self.covariance[:3, :3] += np.outer(innovation, innovation) / EXPECTED
-            spread = self.covariance[:3, :3] + covariance
-        gain = np.linalg.solve(spread, self.covariance[:3]).T
+            weight = np.linalg.inv(self.covariance[:3, :3] + covariance)
+        ours = self.covariance[:, :3]
+        gain = ours @ weight
         self.state = self.state + gain @ innovation
-        joseph = np.eye(6)
-        joseph[:, :3] -= gain
-        self.covariance = joseph @ self.covariance @ joseph.T + gain @ covariance @ gain.T
+        self.covariance = self.covariance - gain @ ours.T

@@ -17,7 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from refseg_ros.core.appearance import Look, differences, look
 from refseg_ros.core.boxes import quaternion
 from refseg_ros.core.camera_motion import CameraMotion
-from refseg_ros.core.track_filter import PositionFilter
+from refseg_ros.core.track_filter import PositionFilter, motion_over
 from refseg_ros.core.tracks import EventKind, Track, Tracked, TrackEvent, TrackState
 from refseg_ros.core.transform import RigidTransform, rotation_matrix
 from refseg_ros.core.types import Frame, Instance, Object3D, OrientedBox, PhraseVerdict, Segmentation
@@ -132,9 +132,10 @@ class Tracker:
         pose = self._motion.update(frame) if fresh else self._motion.pose
         still, camera = pose is not None, _Camera(pose or self._motion.pose, frame)
         seen = _observe(segmentation, frame, camera.anchor)
+        motion = motion_over(seconds)
         for known in self._known:
             if known.filter is not None and fresh:
-                known.filter.forecast(seconds)
+                known.filter.forecast(motion)
         events: list[TrackEvent] = []
         ids = self._match(seen, segmentation, camera, now_s, fresh)
         for known in self._known:

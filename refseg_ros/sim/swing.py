@@ -24,15 +24,15 @@ LEAST_PX = 150
 @dataclass
 class Swing:
     """things: seen at all; switches: times that one got another id; moved: events of a motion that was none;
-    camera_error_m: the largest; instances, track_ms, lift_ms: by image."""
+    camera_error_m: the largest; by image: instances, and (wall, processor) milliseconds of track_ms and lift_ms."""
 
     things: int = 0
     switches: int = 0
     moved: int = 0
     camera_error_m: float = 0.0
     instances: list[int] = field(default_factory=list)
-    track_ms: list[float] = field(default_factory=list)
-    lift_ms: list[float] = field(default_factory=list)
+    track_ms: list[tuple[float, float]] = field(default_factory=list)
+    lift_ms: list[tuple[float, float]] = field(default_factory=list)
 
 
 def swing(
@@ -54,14 +54,14 @@ def swing(
             frame = Frame(sensor.color(scene.rgb, rng), sensor.depth(scene.depth, rng), camera, stamp_ns=stamp)
             shown = [o.id for o in scene.objects if o.visible_px > LEAST_PX and rng.random() >= missed]
             instances = _instances(scene, shown)
-            began = time.perf_counter()
+            began = _clocks()
             objects = lifter.lift(frame, instances)
-            out.lift_ms.append(1e3 * (time.perf_counter() - began))
+            out.lift_ms.append(_since(began))
             verdict = PhraseVerdict("everything", Verdict.FOUND, 0.9, tuple(i.id for i in instances))
             answer = Segmentation("everything", Outcome.FOUND, size, "truth", (verdict,), instances, objects)
-            began = time.perf_counter()
+            began = _clocks()
             tracked = tracker.update(answer, frame, stamp * 1e-9)
-            out.track_ms.append(1e3 * (time.perf_counter() - began))
+            out.track_ms.append(_since(began))
             out.instances.append(len(instances))
             for instance, number in zip(tracked.segmentation.instances, shown, strict=True):
                 out.switches += ids.setdefault(number, instance.id) != instance.id
@@ -71,6 +71,15 @@ def swing(
             out.camera_error_m = max(out.camera_error_m, float(np.linalg.norm(tracker.camera.translation - true)))
     out.things = len(ids)
     return out
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _since(began: tuple[float, float]) -> tuple[float, float]:
+    now = _clocks()
+    return 1e3 * (now[0] - began[0]), 1e3 * (now[1] - began[1])
 
 
 def _instances(scene: Scene, shown: list[int]) -> tuple[Instance, ...]:
