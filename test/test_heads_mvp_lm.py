@@ -293,6 +293,21 @@ def test_full_scale_builds_without_memory_and_has_the_parameters_of_its_parts():
     assert sum(p.numel() for p in MVPLMHead(compact(384)).parameters()) < 2.5e6
 
 
+def test_half_precision_places_boxes_as_well():
+    net, text, targets = head(), words(), ragged_targets()
+    half = MVPLMHead(net.config).bfloat16()
+    half.load_state_dict(net.state_dict())
+    asked = replace(text, phrases_bkc=text.phrases_bkc.bfloat16(), summary_bc=text.summary_bc.bfloat16())
+    maps = [m.bfloat16() for m in vision()]
+    output = half(maps, asked, Task.PANOPTIC, targets=targets)
+    assert all(torch.isfinite(v) for v in losses(output, targets).values())
+    assert output.answer.boxes_bq4.dtype == torch.float32
+    chosen = half.encode(maps)
+    start = half.queries(chosen, asked, half.text(asked.phrases_bkc), half.heads)
+    exact = proposals(chosen.shapes, torch.device("cpu"))  # the box head starts with zeros: boxes are proposals
+    assert (start.boxes_bq4.reshape(-1, 1, 4) - exact).abs().amax(-1).amin(1).max() < 1e-6
+
+
 def test_full_scale_has_the_published_shapes():
     with torch.device("meta"):
         full = MVPLMHead(MVPLMConfig()).eval()

@@ -24,7 +24,8 @@ class BoxPosition(nn.Module):
     def forward(self, boxes_bq4: Tensor) -> Tensor:
         power = torch.arange(self.bands, device=boxes_bq4.device) / self.bands
         angles = boxes_bq4[..., None] * (2 * math.pi / 10000**power)
-        return self.net(torch.cat([angles.sin(), angles.cos()], -1).flatten(-2))
+        waves = torch.cat([angles.sin(), angles.cos()], -1).flatten(-2)
+        return self.net(waves.to(next(self.net.parameters()).dtype))
 
 
 class DecoderLayer(nn.Module):

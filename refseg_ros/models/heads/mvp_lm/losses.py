@@ -100,7 +100,7 @@ def _similarity(
     prediction: Prediction, pairs: Pairs, labels: Tensor, task: Task, weights: LossWeights, denoising: Denoising | None
 ) -> Tensor:
     """Words: cross entropy over names and background. Sentence: binary cross entropy."""
-    logits = prediction.similarity_bqk
+    logits = prediction.similarity_bqk.float()
     if task is Task.SENTENCE:
         fits = torch.zeros_like(logits[..., 0])
         fits[pairs.row, pairs.query] = 1
@@ -112,7 +112,7 @@ def _similarity(
     truth[pairs.row, pairs.query] = labels
     weight = torch.ones(names + 1, device=logits.device)
     weight[-1] = weights.background
-    table = torch.cat([logits, prediction.background_bq[..., None]], -1)
+    table = torch.cat([logits, prediction.background_bq[..., None].float()], -1)
     return F.cross_entropy(table.flatten(0, 1), truth.flatten(), weight)
 
 
@@ -127,7 +127,7 @@ def _masks(
         own = pairs.row == n
         if target.masks_nhw is None or not own.any():
             continue
-        logits = torch.einsum("qd,dhw->qhw", prediction.masks_bqd[n, pairs.query[own]], features[n])
+        logits = torch.einsum("qd,dhw->qhw", prediction.masks_bqd[n, pairs.query[own]], features[n]).float()
         masks = target.masks_nhw[pairs.truth[own]]
         if mask_points is None:
             x, t = logits, resized(masks, grid)

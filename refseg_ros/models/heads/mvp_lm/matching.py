@@ -54,13 +54,13 @@ def costs(
     cost = cost + placed * (~target.stuff_n)  # a box around stuff says nothing
     if target.masks_nhw is None:
         return cost
-    features, masks = prediction.features_bdhw[row], target.masks_nhw
+    features, masks = prediction.features_bdhw[row].float(), target.masks_nhw
     if mask_points is None:
         features, t = features.flatten(1), resized(masks, (features.shape[1], features.shape[2])).flatten(1)
     else:
         points = torch.rand(1, mask_points, 2, device=masks.device)
         features, t = (at_points(m, points.expand(len(m), -1, -1)) for m in (features, masks))
-    x = prediction.masks_bqd[row] @ features
+    x = prediction.masks_bqd[row].float() @ features
     bce = (F.softplus(-x) @ t.T + F.softplus(x) @ (1 - t).T) / x.shape[1]
     p = x.sigmoid()
     dice = 1 - (2 * p @ t.T + 1) / (p.sum(1)[:, None] + t.sum(1) + 1)

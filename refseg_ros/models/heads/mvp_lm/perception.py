@@ -45,7 +45,7 @@ class Panoptic:
 
 def mask_quality(logits_qhw: Tensor) -> Tensor:
     """(Q,): mean probability of the cells a mask claims (probability above one half); 0 for a mask that claims none."""
-    chance = logits_qhw.flatten(1).sigmoid()
+    chance = logits_qhw.float().flatten(1).sigmoid()
     claimed = (chance > 0.5).float()
     return (chance * claimed).sum(1) / claimed.sum(1).clamp(min=1)
 

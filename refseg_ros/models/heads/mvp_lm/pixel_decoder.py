@@ -38,11 +38,12 @@ class DeformableAttention(nn.Module):
         """x: queries with their positions; boxes: cxcywh, 0..1. Points lie within and around each query's box."""
         net = self.net
         at = (*x_bqd.shape[:2], net.n_heads, net.n_levels, net.n_points)
-        offsets = net.sampling_offsets(x_bqd).view(*at, 2)
-        weights = net.attention_weights(x_bqd).view(*at[:3], -1).softmax(-1).view(at)
+        offsets = net.sampling_offsets(x_bqd).float().view(*at, 2)
+        weights = net.attention_weights(x_bqd).float().view(*at[:3], -1).softmax(-1).view(at)
         centre, size = boxes_bq4[:, :, None, None, None].split(2, -1)
         where = centre + offsets / net.n_points * size / 2
-        return net.output_proj(multi_scale_deformable_attention(values_btha, shapes, where, weights))
+        seen = multi_scale_deformable_attention(values_btha.float(), shapes, where, weights)  # exact in half precision
+        return net.output_proj(seen.to(x_bqd.dtype))
 
 
 def initialise(attention: Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention) -> None:

@@ -70,8 +70,8 @@ class PerceptionHeads(nn.Module):
         nn.init.zeros_(last.bias)
 
     def refine(self, queries_bqd: Tensor, boxes_bq4: Tensor) -> Tensor:
-        """Boxes moved by what the queries say, in logit space."""
-        return (self.box(queries_bqd) + torch.logit(boxes_bq4, eps=1e-4)).sigmoid()
+        """Boxes moved by what the queries say, in logit space. Always float32: half precision cannot place them."""
+        return (self.box(queries_bqd).float() + torch.logit(boxes_bq4.float(), eps=1e-4)).sigmoid()
 
     def forward(
         self, queries_bqd: Tensor, boxes_bq4: Tensor, text_bkd: Tensor, there_bk: Tensor, features_bdhw: Tensor
