@@ -49,4 +49,4 @@ class SpatialFeatureInjection(nn.Module):
             tapped = [tap(on_grid(m, grid)) for tap, m in zip(self.taps, maps, strict=True)]
             features = features + self.fuse(torch.cat(tapped, 1))
         position = F.interpolate(self.position, size=grid, mode="bilinear", align_corners=False)
-        return features, (features + position).flatten(2).transpose(1, 2)
+        return features, (features + position).flatten(2).transpose(1, 2).contiguous()

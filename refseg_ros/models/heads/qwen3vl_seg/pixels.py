@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -62,21 +61,23 @@ class PixelFeatures:
 
     def dot(self, kernels_akp: Tensor) -> Tensor:
         """(a, k, h, w): the dot product of each kernel with F_pixel."""
-        out = torch.einsum("akp,aphw->akhw", kernels_akp, self._rows(self.up_vphw))
-        if self.texture_vphw is None:
-            return out
-        return out + self.gate_ahw[:, None] * torch.einsum("akp,aphw->akhw", kernels_akp, self._rows(self.texture_vphw))
+        out = self._times(kernels_akp, self.up_vphw.flatten(2))
+        if self.texture_vphw is not None:
+            gate = self.gate_ahw.flatten(1)[:, None]
+            out = out + gate * self._times(kernels_akp, self.texture_vphw.flatten(2))
+        return out.unflatten(2, self.up_vphw.shape[2:])
 
     def pooled(self, weights_akhw: Tensor) -> Tensor:
         """(a, k, P): the weighted mean of F_pixel."""
-        total = torch.einsum("akhw,aphw->akp", weights_akhw, self._rows(self.up_vphw))
+        weights = weights_akhw.flatten(2)
+        total = self._times(weights, self.up_vphw.flatten(2).transpose(1, 2))
         if self.texture_vphw is not None:
-            gated = weights_akhw * self.gate_ahw[:, None]
-            total = total + torch.einsum("akhw,aphw->akp", gated, self._rows(self.texture_vphw))
-        return total / weights_akhw.sum((2, 3)).clamp(min=1e-6)[..., None]
+            gated = weights * self.gate_ahw.flatten(1)[:, None]
+            total = total + self._times(gated, self.texture_vphw.flatten(2).transpose(1, 2))
+        return total / weights.sum(2).clamp(min=1e-6)[..., None]
 
-    def _rows(self, x_vphw: Tensor) -> Tensor:
-        # A single image is repeated without a copy.
-        if len(x_vphw) == 1:
-            return x_vphw.expand(len(self.image_a), -1, -1, -1)
-        return x_vphw.index_select(0, self.image_a)
+    def _times(self, left_akm: Tensor, right_vmn: Tensor) -> Tensor:
+        """(a, k, n): each answer's rows times its image's matrix; one product for all where there is one image."""
+        if len(right_vmn) == 1:
+            return (left_akm.flatten(0, 1) @ right_vmn[0]).unflatten(0, left_akm.shape[:2])
+        return left_akm @ right_vmn[self.image_a]

@@ -54,7 +54,7 @@ class SpatialSemanticQueries(nn.Module):
         query = self.semantic(objects.states_akc)
         if hasattr(self, "spatial"):
             query = query + self.spatial(self.box(boxes_ak4).to(query.dtype))
-        query, memory = self.norm(query), memory_vld[objects.image_a]
+        query, memory = self.norm(query), memory_vld.index_select(0, objects.image_a)
         # True: not seen. Padding is seen by itself alone, so that no row is empty.
         alone = torch.eye(query.shape[1], dtype=torch.bool, device=query.device)
         hidden = ~objects.there_ak[:, None] & ~alone
