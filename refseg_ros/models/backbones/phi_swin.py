@@ -81,8 +81,8 @@ class PhiSwinBackbone(Backbone):
 
     def see(self, pixels_bchw: Tensor, geometries: Sequence[Geometry]) -> VisionFeatures:
         with torch.no_grad():
-            maps = tuple(self.swin(pixels_bchw).feature_maps)
-        tokens = self.connector(maps[-1])
+            maps = tuple(self.swin(pixels_bchw.to(self.swin.dtype)).feature_maps)
+        tokens = self.connector(maps[-1].to(self.connector.project.weight.dtype))
         return VisionFeatures(
             maps=maps,
             image_bchw=denormalised(pixels_bchw, IMAGENET_MEAN, IMAGENET_STD),

@@ -47,7 +47,7 @@ class SystemModel:
         geometry = backbone.geometry(frame.size)
         pixels = backbone.pixels(frame.rgb, geometry)[None].to(self.device)
         prefix = backbone.prefix(backbone.see(pixels, [geometry]))
-        return Encoded(prefix, system.look(prefix))
+        return Encoded(prefix, system.look(system.for_head(prefix)))
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded, phrases: Sequence[Phrase]) -> list[PhraseDecoding]:

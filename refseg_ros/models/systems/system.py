@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -114,7 +114,7 @@ class System(nn.Module, ABC):
 
     @abstractmethod
     def look(self, prefix: Prefix) -> Any:
-        """What the head computes once a frame."""
+        """What the head computes once a frame. prefix: as for_head() gives it."""
 
     @abstractmethod
     def segment(
@@ -132,6 +132,23 @@ class System(nn.Module, ABC):
         said: Sequence[Said],
     ) -> dict[str, Tensor]:
         """The head's losses by name, weighted; the text's loss is the trainer's. said: teacher-forced."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The head's: backbones may run at half precision beside it."""
+        return next(self.head.parameters()).dtype
+
+    def for_head(self, prefix: Prefix) -> Prefix:
+        """The prefix with maps and states in the head's precision; its cache stays as it is."""
+        vision, dtype = prefix.vision, self.dtype
+        maps = tuple(m.to(dtype) for m in vision.maps)
+        preceding = prefix.preceding_bc
+        return replace(
+            prefix,
+            vision=replace(vision, maps=maps, image_bchw=vision.image_bchw.to(dtype)),
+            image_states_bchw=prefix.image_states_bchw.to(dtype),
+            preceding_bc=None if preceding is None else preceding.to(dtype),
+        )
 
     def question(self, text: str, labels: Sequence[str], grammar: Term, kind: str = "") -> Conversation:
         """A conversation in the backbone's template. text comes from outside: it yields no special token."""
@@ -179,7 +196,7 @@ class System(nn.Module, ABC):
 
     def _read(self, conversation: Conversation, answer: Generation) -> Said:
         parsed = self.parse(conversation, transcript(answer.ids, self.backbone.vocabulary))
-        return Said(parsed, answer.ids, answer.states, answer.asked, answer.choices)
+        return Said(parsed, answer.ids, answer.states.to(self.dtype), answer.asked, answer.choices)
 
 
 def binary_belief(choice: Choice | None, token: int) -> float:

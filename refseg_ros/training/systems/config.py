@@ -56,6 +56,9 @@ class StageConfig:
         for name in ("steps", "pictures", "conversations", "accumulate"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"stage {self.name}: {name} must be at least 1, not {getattr(self, name)}")
+        words = [f"{p}: {r!r}" for p, r in self.rates.items() if type(r) not in (int, float)]
+        if words:
+            raise ConfigError(f"stage {self.name}: rates.{words[0]} is no number; YAML reads 1.0e-5, not 1e-5")
         wrong = [p for p in self.rates if p not in PARTS]
         if wrong or not self.rates or min(self.rates.values()) <= 0:
             raise ConfigError(f"stage {self.name}: rates are positive, of {', '.join(PARTS)}, not {dict(self.rates)}")
@@ -142,6 +145,9 @@ def read_config(path: Path) -> SystemTrainingConfig:
     return _made(SystemTrainingConfig, content, "the file")
 
 
+_PLAIN = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
+
+
 def _data(row: Any) -> DataConfig:
     paths = {k: Path(v) if k in ("scenes", "dataset") and v else v for k, v in _mapping(row, "data").items()}
     return _made(DataConfig, paths, "data")
@@ -173,6 +179,10 @@ def _made(kind: type[Any], values: Any, where: str) -> Any:
     missing = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
     if missing:
         raise ConfigError(f"{where} needs the field {missing[0]!r}")
+    for name, value in values.items():
+        wanted = _PLAIN.get(str(known[name].type))
+        if wanted and type(value) not in wanted:
+            raise ConfigError(f"{where}: {name} must be of type {known[name].type}, not {value!r}")
     try:
         return kind(**values)
     except ConfigError:

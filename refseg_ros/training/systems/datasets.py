@@ -59,8 +59,7 @@ class DatasetPictures:
     def vision(self, backbone: Backbone, indices: Sequence[int]) -> VisionFeatures:
         geometries = [self.geometry(backbone, i) for i in indices]
         pixels = [backbone.pixels(self._rgb(i), g) for i, g in zip(indices, geometries, strict=True)]
-        like = next(backbone.parameters())
-        return backbone.see(torch.stack(pixels).to(like.device, like.dtype), geometries)
+        return backbone.see(torch.stack(pixels).to(next(backbone.parameters()).device), geometries)
 
     def _targets(self, index: int) -> list[Path]:
         """The masks that sentences about a picture name; a segment's number is its place in this list."""

@@ -92,7 +92,7 @@ def run_stage(
         now = time.monotonic()
         progress.seconds, mark = progress.seconds + now - mark, now
         if now - last > config.report or progress.steps >= stage.steps:
-            figures = validated(module, validation, stage, config)
+            figures = validated(step_module, validation, stage, config)
             save_state(accelerator, state)
             if accelerator.is_main_process:
                 curve.append(progress.row() | figures)
@@ -109,7 +109,10 @@ def run_stage(
 
 
 def trained_groups(system: System, stage: StageConfig) -> list[dict[str, Any]]:
-    """Parameter groups, one a part with its rate; everything else is frozen. LoRA's own count as language."""
+    """Parameter groups, one a part with its rate; everything else is frozen. LoRA's own count as language.
+
+    What is trained is held in float32, whatever precision its checkpoint has: small steps would be lost in less.
+    """
     chosen: dict[str, list[nn.Parameter]] = {}
     for name, parameter in system.named_parameters():
         part = part_of(name)
@@ -117,6 +120,7 @@ def trained_groups(system: System, stage: StageConfig) -> list[dict[str, Any]]:
         frozen = stage.lora is not None and part == "language" and not adapter
         parameter.requires_grad_(part in stage.rates and not frozen)
         if parameter.requires_grad:
+            parameter.data = parameter.data.float()
             chosen.setdefault(part, []).append(parameter)
     missing = [p for p in stage.rates if p not in chosen]
     if missing:
@@ -160,7 +164,7 @@ class Progress:
 
 @torch.no_grad()
 def validated(
-    module: Step, validation: Batches, stage: StageConfig, config: SystemTrainingConfig
+    module: nn.Module, validation: Batches, stage: StageConfig, config: SystemTrainingConfig
 ) -> dict[str, float]:
     """Mean losses on the same conversations about the first validation pictures, each time."""
     module.eval()

@@ -48,11 +48,13 @@ class Step(nn.Module):
         for n, (conversation, answer) in enumerate(zip(batch.conversations, written, strict=True)):
             entries = transcript(answer.ids, system.backbone.vocabulary)
             parsed = system.parse(conversation, entries)
-            said.append(Said(parsed, answer.ids, states[n, : len(read[n])], len(conversation.question), {}))
+            own = states[n, : len(read[n])].to(system.dtype)
+            said.append(Said(parsed, answer.ids, own, len(conversation.question), {}))
         truths = [t.to(device) for t in batch.truths]
         losses = {"text": self.text_weight * self._text(system.backbone, said, written)}
         if self.head_losses:
-            losses |= system.losses(system.look(prefix), batch.rows, batch.conversations, truths, said)
+            looked = system.look(system.for_head(prefix))
+            losses |= system.losses(looked, batch.rows, batch.conversations, truths, said)
         return losses
 
     def _written(self, conversation: Conversation, truth: Truth) -> Written:
