@@ -20,7 +20,7 @@ Pair = tuple[float, float]
 CELL_PX, FILLED = 1.5, 2  # a footprint's cell, in pixels at the thing's distance, counts from so many points on
 MAX_CELLS = 2048  # along either side
 TOP = 0.99  # of the points lie below the box's top: what is above is noise
-MAX_HEIGHTS = 4000  # points that the top is sought in
+MAX_HEIGHTS = 1500  # points that the top is sought in
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +76,13 @@ def footprint(flat: Points, cell: float) -> tuple[Pair, Pair, float]:
     low, high = flat.min(1, keepdims=True), flat.max(1, keepdims=True)
     span = high - low
     cell = max(cell, float(span.max()) / MAX_CELLS, 1e-6)
-    columns, rows = ((flat - low) * np.float32(1 / cell)).astype(np.int32)
+    columns, rows = np.floor((flat - low) * np.float32(1 / cell))  # whole numbers below 2^12 each: exact in float32
     wide, tall = (int(n) + 1 for n in (span[:, 0] * np.float32(1 / cell)))
-    filled = np.bincount(rows * wide + columns, minlength=wide * tall).reshape(tall, wide) >= FILLED
+    index = (rows * np.float32(wide) + columns).astype(np.intp)
+    filled = np.bincount(index, minlength=wide * tall).reshape(tall, wide) >= FILLED
     used = np.flatnonzero(filled.any(1))
     if len(used) < 2:  # too few and too far apart to fill cells
-        corners = np.stack([columns, rows], 1).astype(np.float32)
+        corners = np.stack([columns, rows], 1)
     else:  # the hull needs no more than the ends of each row
         left, right = filled[used].argmax(1), wide - 1 - filled[used, ::-1].argmax(1)
         corners = np.stack([np.concatenate([left, right]), np.concatenate([used, used])], 1).astype(np.float32)

@@ -19,7 +19,7 @@ Pixels = npt.NDArray[Any]  # uint8 (h, w), 0 or not 0
 SQUARE = np.ones((3, 3), np.uint8)
 WIDE = np.ones((5, 5), np.uint8)
 STEP_NOISE, MOST_NOISE = 6.0, 0.01  # noise of a centimetre at 1 m is a bad camera, beyond it is no camera
-MOST_READ = 2000  # pixels of one component
+MOST_READ = 600  # pixels of one component
 NOWHERE = np.float32(1e6)  # metres: behind everything
 
 
@@ -120,9 +120,14 @@ def layers(z: Depth, pixels: Pixels, config: SurfaceConfig, smallest: int) -> tu
     for g in order:
         members = np.flatnonzero(group == g)
         depths.append(spans[members[np.argmax(areas[large[members] - 1])]][1])
+    own = large[group == order[0]]
+    if len(own) == count - 1:
+        return pixels, tuple(depths)
+    if len(own) == 1:
+        return np.equal(labels, own[0]).view(np.uint8), tuple(depths)
     chosen = np.zeros(count, np.uint8)
-    chosen[large[group == order[0]]] = 1
-    return (pixels if chosen[1:].all() else chosen[labels]), tuple(depths)
+    chosen[own] = 1
+    return chosen[labels], tuple(depths)
 
 
 def _span(z: Depth, labels: Pixels, stats: npt.NDArray[Any], label: int) -> tuple[float, ...]:
