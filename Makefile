@@ -61,8 +61,8 @@ $(STAMPS)/package: $(STAMPS)/base $(INTERFACES)
 	$(PIP) --no-build-isolation --no-deps -e .
 	@touch $@
 
-$(STAMPS)/dev: requirements/dev.txt $(STAMPS)/base
-	$(PIP) -r requirements/dev.txt
+$(STAMPS)/dev: requirements/dev.txt requirements/train.txt $(STAMPS)/base
+	$(PIP) -r requirements/dev.txt -r requirements/train.txt
 	@touch $@
 
 # Only the speech node needs it, and its tests a voice; without either they are skipped.
