@@ -11,11 +11,18 @@ from refseg_ros.core.instruction import Phrase  # noqa: E402
 from refseg_ros.core.types import Frame, Intrinsics  # noqa: E402
 from refseg_ros.models.compact import SHIPPED  # noqa: E402
 from refseg_ros.models.compact.backbone import CHANNELS, Backbone, letterbox_size, network_input  # noqa: E402
+from refseg_ros.models.compact.crops import (  # noqa: E402
+    CROP_FEATURES,
+    MARGIN,
+    SIDE,
+    crop_features,
+    square_crops,
+)
 from refseg_ros.models.compact.instances import (  # noqa: E402
     KERNEL_NUMBERS,
     MASK_CHANNELS,
     InstanceHead,
-    dynamic_masks,
+    apply_kernels,
     find_instances,
 )
 from refseg_ros.models.compact.language import LanguageHead  # noqa: E402
@@ -36,27 +43,28 @@ def _maps(height=64, width=96):
 
 
 def _encoded(count, size=(640, 480)):
-    masks = torch.full((count, 128, 160), -5.0)
+    masks = torch.full((count, 256, 320), -5.0)
     for n in range(count):
-        masks[n, 10 + 8 * n : 16 + 8 * n, 20:40] = 5
+        masks[n, 20 + 16 * n : 32 + 16 * n, 40:80] = 5
     return Encoded(masks, (320, 240), size, torch.randn(count, APPEARANCE), torch.rand(count, GEOMETRY))
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1280, 720), (31, 17), (1, 1), (3000, 2)])
 def test_any_image_becomes_a_padded_input_that_keeps_its_aspect(size):
     width, height = size
-    image, geometry, inner = network_input(np.zeros((height, width, 3), np.uint8), None)
+    image, detail, inner = network_input(np.full((height, width, 3), 127, np.uint8), None)
     assert image.shape[1] % 32 == 0 and image.shape[2] % 32 == 0 and max(inner) == 320
-    assert image.shape[1:] == geometry.shape[1:] and not geometry.any()
+    assert detail.shape == (5, 2 * image.shape[1], 2 * image.shape[2]) and not detail.any()
     assert inner == letterbox_size(width, height)
 
 
 def test_depth_enters_relative_and_holes_are_marked():
-    depth = np.full((240, 320), 1.0, np.float32)
+    depth = np.full((480, 640), 1.0, np.float32)
     depth[:10], depth[10:20], depth[20:30] = 0, np.nan, 100
-    _, geometry, _ = network_input(np.zeros((240, 320, 3), np.uint8), depth)
-    assert np.isfinite(geometry).all() and np.abs(geometry[0]).max() <= 3
-    assert not geometry[1, :20].any() and geometry[1, 20:240].all() and not geometry[1, 240:].any()
+    _, detail, _ = network_input(np.zeros((480, 640, 3), np.uint8), depth)
+    relative, there = detail[3:]
+    assert np.isfinite(detail).all() and np.abs(relative).max() <= 3
+    assert not there[:20].any() and there[20:480].all() and not there[480:].any()
 
 
 def test_backbone_strides_and_channels_and_that_it_stays_frozen():
@@ -67,46 +75,91 @@ def test_backbone_strides_and_channels_and_that_it_stays_frozen():
 
 
 def test_instance_head_shapes():
-    objectness, kernels, features = InstanceHead()(_maps(), torch.zeros(1, 3, 64, 96), torch.zeros(1, 2, 64, 96))
+    objectness, kernels, features = InstanceHead()(_maps(), torch.zeros(1, 5, 128, 192))
     assert objectness.shape == (1, 1, 8, 12) and kernels.shape == (1, KERNEL_NUMBERS, 8, 12)
-    assert features.shape == (1, MASK_CHANNELS, 32, 48)
+    assert features.shape == (1, MASK_CHANNELS, 64, 96)
 
 
-def test_dynamic_masks_equal_the_convolution_written_out():
+def test_kernels_applied_equal_the_convolution_written_out():
     features, kernels = torch.randn(MASK_CHANNELS, 8, 10), torch.randn(2, KERNEL_NUMBERS)
-    cells = torch.tensor([[0, 1], [1, 2]])
-    fast = dynamic_masks(features, kernels, cells)
+    cells, y, x = torch.tensor([[0, 1], [1, 2]]), 3, 7
+    place = torch.tensor([y + 0.5]), torch.tensor([x + 0.5])
+    shared = apply_kernels(kernels, cells, features[:, y, x][:, None], *place)
+    own = apply_kernels(kernels, cells, features[:, y, x][None, :, None].expand(2, -1, 1), *place)
     w1, b1, w2, b2 = kernels[1].split([(MASK_CHANNELS + 2) * 8, 8, 8, 1])
-    y, x = 3, 7
-    offsets = torch.tensor([(y + 0.5 - (1 + 0.5) * 4) / 32, (x + 0.5 - (2 + 0.5) * 4) / 32])
+    offsets = torch.tensor([(y + 0.5 - (1 + 0.5) * 8) / 64, (x + 0.5 - (2 + 0.5) * 8) / 64])
     hidden = (w1.reshape(8, -1) @ torch.cat([features[:, y, x], offsets]) + b1).relu()
-    assert float(fast[1, y, x]) == pytest.approx(float(hidden @ w2 + b2[0]), rel=1e-3, abs=1e-3)
+    assert float(shared[1, 0]) == pytest.approx(float(hidden @ w2 + b2[0]), rel=1e-3, abs=1e-3)
+    assert torch.allclose(shared, own, atol=1e-4)
 
 
 def test_no_objectness_no_instances():
     masks, scores = find_instances(
-        torch.full((1, 4, 6), -9.0), torch.zeros(KERNEL_NUMBERS, 4, 6), torch.zeros(MASK_CHANNELS, 16, 24)
+        torch.full((1, 4, 6), -9.0), torch.zeros(KERNEL_NUMBERS, 4, 6), torch.zeros(MASK_CHANNELS, 32, 48)
     )
-    assert masks.shape == (0, 16, 24) and len(scores) == 0
+    assert masks.shape == (0, 32, 48) and len(scores) == 0
 
 
 def test_the_same_mask_twice_is_kept_once():
     objectness, kernels = torch.full((1, 4, 6), -9.0), torch.zeros(KERNEL_NUMBERS, 4, 6)
     objectness[0, 1, 1] = objectness[0, 1, 4] = 3  # two peaks apart
     kernels[-1] = 4  # both say: everywhere
-    masks, _ = find_instances(objectness, kernels, torch.zeros(MASK_CHANNELS, 16, 24))
-    assert len(masks) == 1
+    masks, _ = find_instances(objectness, kernels, torch.zeros(MASK_CHANNELS, 32, 48))
+    assert len(masks) == 1 and (masks > 0).all()
+
+
+def test_a_mask_computed_around_itself_equals_the_whole_one():
+    torch.manual_seed(3)
+    features = torch.zeros(MASK_CHANNELS, 64, 96)
+    features[0, 20:34, 30:52] = 1  # the thing
+    kernels = torch.zeros(KERNEL_NUMBERS, 8, 12)
+    kernels[0], kernels[(MASK_CHANNELS + 2) * 8 + 8] = 1, 8.0  # the first hidden unit reads channel 0, and weighs 8
+    kernels[-1] = -4
+    objectness = torch.full((1, 8, 12), -9.0)
+    objectness[0, 3, 5] = 4
+    masks, _ = find_instances(objectness, kernels, features)
+    assert torch.equal(masks[0] > 0, features[0] > 0)
 
 
 def test_tokens_have_a_row_a_mask_and_depth_fills_the_geometry():
-    masks = torch.zeros(3, 32, 48)
-    masks[0, 4:12, 8:20] = masks[1, 20:24, 30:40] = 1  # the third is empty
-    look, place = instance_tokens(masks, _maps(), torch.zeros(3, 64, 96), None, RAYS)
+    masks = torch.zeros(3, 64, 96, dtype=torch.bool)
+    masks[0, 8:24, 16:40] = masks[1, 40:48, 60:80] = True  # the third is empty
+    crops = torch.zeros(3, CROP_FEATURES)
+    look, place = instance_tokens(masks, crops, torch.zeros(3, 64, 96), None, RAYS)
     assert look.shape == (3, APPEARANCE) and place.shape == (3, GEOMETRY)
     assert torch.isfinite(look).all() and not place[:, 5:].any() and not place[2].any()
-    _, place = instance_tokens(masks, _maps(), torch.zeros(3, 64, 96), torch.full((32, 48), 2.0), RAYS)
+    _, place = instance_tokens(masks, crops, torch.zeros(3, 64, 96), torch.full((64, 96), 2.0), RAYS)
     assert place[0, 5] == 1 and float(place[0, 8]) == pytest.approx(2.0)
-    assert float(place[0, 6]) == pytest.approx((14 - 48) / 100 * 2, abs=0.02)
+    assert float(place[0, 6]) == pytest.approx((28 - 48) / 100 * 2, abs=0.02)
+
+
+def test_crops_are_centred_on_their_masks_and_zero_where_there_is_no_image():
+    detail = np.zeros((5, 128, 192), np.float32)
+    detail[0, 0:40, 0:20] = 1  # a red thing in the corner, masked as the thing it is
+    masks = np.zeros((2, 64, 96), bool)
+    masks[0, 0:20, 0:10] = True
+    pictures, weights = square_crops(detail, masks)
+    assert pictures.shape == (2, 3, SIDE, SIDE) and not pictures[1].any() and not weights[1].any()
+    red = pictures[0, 0] > 0.5
+    rows, cols = np.nonzero(red)
+    assert abs(rows.mean() + 0.5 - SIDE / 2) < 3 and abs(cols.mean() + 0.5 - SIDE / 2) < 3
+    assert np.ptp(rows) == pytest.approx(SIDE / MARGIN, abs=6)
+    assert np.ptp(cols) == pytest.approx(SIDE / MARGIN / 2, abs=6)
+    assert weights[0].sum() / weights[0].size == pytest.approx(red.mean(), abs=0.03)
+    assert not pictures[:, 1:].any()
+
+
+def test_crop_features_come_from_inside_the_mask():
+    backbone = Backbone()
+    pictures, weights = torch.zeros(2, 3, SIDE, SIDE), torch.zeros(2, 12, 12)
+    pictures[1, :, :, SIDE // 2 :] = torch.randn(3, SIDE, SIDE // 2)
+    weights[:, :, :2] = 1
+    features = crop_features(backbone, pictures, weights)
+    elsewhere = crop_features(backbone, pictures, 1 - weights)
+    assert features.shape == (2, CROP_FEATURES)
+    near, far = (features[1] - features[0]).norm(), (elsewhere[1] - elsewhere[0]).norm()
+    assert far > 1.5 * near
+    assert crop_features(backbone, pictures[:0], weights[:0]).shape == (0, CROP_FEATURES)
 
 
 def test_fourier_keeps_the_value_and_adds_its_waves():
@@ -149,10 +202,10 @@ def test_with_no_instances_every_phrase_is_absent(model):
 @pytest.mark.parametrize("size", [(640, 480), (320, 240), (1280, 960)])
 def test_masks_come_back_at_the_frames_size(size):
     candidate = full_size(_encoded(1, size), 0)
-    scale = size[0] / 160
-    assert candidate.offset == (pytest.approx(20 * scale, abs=scale), pytest.approx(10 * scale, abs=scale))
-    assert candidate.mask.sum() == pytest.approx(6 * 20 * scale**2, rel=0.3)
-    assert full_size(Encoded(torch.full((1, 128, 160), -5.0), (320, 240), size, *[torch.zeros(1, 1)] * 2), 0) is None
+    scale = size[0] / 320
+    assert candidate.offset == (pytest.approx(40 * scale, abs=scale), pytest.approx(20 * scale, abs=scale))
+    assert candidate.mask.sum() == pytest.approx(12 * 40 * scale**2, rel=0.3)
+    assert full_size(Encoded(torch.full((1, 256, 320), -5.0), (320, 240), size, *[torch.zeros(1, 1)] * 2), 0) is None
 
 
 @pytest.mark.parametrize("size", [(640, 480), (200, 300)])

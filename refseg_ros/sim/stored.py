@@ -107,3 +107,9 @@ def load_scene(path: Path) -> StoredScene:
     return StoredScene(
         rgb, metres, instance_ids, k, meta["objects"], said, stuff_ids, pose, int(meta.get("seed", 0))
     )  # fmt: skip
+
+
+def load_expressions(path: Path) -> list[dict[str, Any]]:
+    """The expressions of a file that save_scene() wrote, without its pictures."""
+    with np.load(path) as data:
+        return list(json.loads(data["meta"].tobytes())["expressions"])

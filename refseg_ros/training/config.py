@@ -18,7 +18,7 @@ class TrainingConfig:
     depth_dropout: float = 0.25
     threads: int = 2
     seed: int = 0
-    most_scenes: int = 2600
+    most_scenes: int = 5000
 
     def __post_init__(self) -> None:
         for item in fields(self):

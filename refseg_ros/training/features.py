@@ -8,28 +8,29 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 from rich.progress import track
 from torch import Tensor
 
-from refseg_ros.models.compact.backbone import Backbone, network_input
+from refseg_ros.models.compact.backbone import MEAN, STD, Backbone, network_input, relative_depth
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import load_scene
 
 
 @dataclass(eq=False)
 class CachedScenes:
-    """Tensors by scene: image uint8 (S, 3, H, W), geometry half (S, 2, H, W), maps half (S, C, h, w) at four strides,
-    ids int8 (S, H/2, W/2), depth half (S, H/2, W/2) metres, rays (S, 3); objects and expressions as stored."""
+    """Tensors by scene: image uint8 (S, 3, H, W), detail uint8 (S, 3, 2H, 2W), detail_depth half (S, 2H, 2W) metres,
+    maps half (S, C, h, w) at four strides, ids int8 (S, H, W), depth half (S, H, W) metres, rays (S, 3) in pixels of
+    image."""
 
     image: Tensor
-    geometry: Tensor
+    detail: Tensor
+    detail_depth: Tensor
     maps: list[Tensor]
     ids: Tensor
     depth: Tensor
     rays: Tensor
-    objects: list[list[dict[str, Any]]]
-    expressions: list[list[dict[str, Any]]]
 
     def __len__(self) -> int:
         return len(self.image)
@@ -43,42 +44,53 @@ def varied_sensor(rng: np.random.Generator) -> SensorModel:
     )  # fmt: skip
 
 
+def _bytes(image_chw: npt.NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.round(image_chw * STD + MEAN).astype(np.uint8))
+
+
+def _padded(values: npt.NDArray[Any], inner: tuple[int, int], shape: tuple[int, int], rest: int) -> Tensor:
+    """Resized to (width, height), without mixing values, in the corner of an array of `shape` filled with `rest`."""
+    out = np.full(shape, rest, values.dtype)
+    out[: inner[1], : inner[0]] = cv2.resize(values, inner, interpolation=cv2.INTER_NEAREST)
+    return torch.from_numpy(out)
+
+
 def build(folder: Path, most: int) -> CachedScenes:
     """Read, degrade and encode up to `most` scenes of a folder."""
     backbone = Backbone()
-    columns: dict[str, list[Any]] = {name: [] for name in ("image", "geometry", "ids", "depth", "rays", "maps")}
-    objects, expressions = [], []
-    for path in track(sorted(folder.glob("scene_*.npz"))[:most], description=f"features of {folder.name}"):
+    paths = sorted(folder.glob("scene_*.npz"))[:most]
+    columns: dict[str, Tensor] = {}
+
+    def put(name: str, n: int, value: Tensor) -> None:
+        if name not in columns:  # in place from the start: stacking lists would need twice the memory
+            columns[name] = torch.empty((len(paths), *value.shape), dtype=value.dtype)
+        columns[name][n] = value
+
+    for n, path in enumerate(track(paths, description=f"features of {folder.name}")):
         scene = load_scene(path)
         rng = np.random.default_rng(int(path.stem.split("_")[1]))
         sensor = varied_sensor(rng)
         rgb, depth = sensor.color(scene.rgb, rng), sensor.depth(scene.depth, rng)
-        image, geometry, size = network_input(rgb, depth)
-        half = (image.shape[2] // 2, image.shape[1] // 2)
-        ids = np.full((half[1], half[0]), -1, np.int8)
-        near = np.zeros((half[1], half[0]), np.float16)
-        inner = (size[0] // 2, size[1] // 2)
-        ids[: inner[1], : inner[0]] = cv2.resize(scene.instance_ids, inner, interpolation=cv2.INTER_NEAREST)
-        near[: inner[1], : inner[0]] = cv2.resize(depth, inner, interpolation=cv2.INTER_NEAREST)
+        image, detail, inner = network_input(rgb, depth)
+        height, width = image.shape[1:]
+        put("image", n, _bytes(image))
+        put("detail", n, _bytes(detail[:3]))
+        put("detail_depth", n, _padded(depth, (2 * inner[0], 2 * inner[1]), (2 * height, 2 * width), 0).half())
+        put("ids", n, _padded(scene.instance_ids.astype(np.int8), inner, (height, width), -1))
+        put("depth", n, _padded(depth, inner, (height, width), 0).half())
         scale = inner[0] / scene.rgb.shape[1]
-        columns["image"].append(torch.from_numpy(np.round(image * 128 + 127).astype(np.uint8)))
-        columns["geometry"].append(torch.from_numpy(geometry).half())
-        columns["ids"].append(torch.from_numpy(ids))
-        columns["depth"].append(torch.from_numpy(near))
-        columns["rays"].append(torch.tensor([scene.k[0, 0], scene.k[0, 2], scene.k[1, 2]]).float() * scale)
-        columns["maps"].append([m[0].half() for m in backbone(torch.from_numpy(image)[None])])
-        objects.append(scene.objects)
-        expressions.append(scene.expressions)
-    stacked = {name: torch.stack(values) for name, values in columns.items() if name != "maps"}
-    maps = [torch.stack([m[level] for m in columns["maps"]]) for level in range(4)]
-    return CachedScenes(maps=maps, objects=objects, expressions=expressions, **stacked)
+        put("rays", n, torch.tensor([scene.k[0, 0], scene.k[0, 2], scene.k[1, 2]]).float() * scale)
+        for level, features in enumerate(backbone(torch.from_numpy(image)[None])):
+            put(f"maps{level}", n, features[0].half())
+    maps = [columns.pop(f"maps{level}") for level in range(4)]
+    return CachedScenes(maps=maps, **columns)
 
 
 def cached(folder: Path, work: Path, most: int) -> CachedScenes:
     """build(), kept in `work` between runs."""
     path = work / f"features_{folder.name}_{most}.pt"
     if path.exists():
-        return torch.load(path, weights_only=False)
+        return torch.load(path, weights_only=False, mmap=True)  # larger than memory should hold
     scenes = build(folder, most)
     work.mkdir(parents=True, exist_ok=True)
     torch.save(scenes, path)
@@ -87,4 +99,12 @@ def cached(folder: Path, work: Path, most: int) -> CachedScenes:
 
 def normalised(image_u8: Tensor) -> Tensor:
     """uint8 back to the backbone's scale."""
-    return (image_u8.float() - 127.0) / 128.0
+    return (image_u8.float() - MEAN) / STD
+
+
+def detail_of(scenes: CachedScenes, index: Tensor) -> Tensor:
+    """The detail images of some scenes: float32 (B, 5, 2H, 2W), as network_input() makes them."""
+    depth = torch.stack(
+        [torch.from_numpy(relative_depth(scenes.detail_depth[n].float().numpy())) for n in index.tolist()]
+    )
+    return torch.cat([normalised(scenes.detail[index]), depth], 1)

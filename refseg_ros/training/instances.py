@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from refseg_ros.models.compact.instances import InstanceHead, dynamic_masks, find_instances
+from refseg_ros.models.compact.instances import GRID_STRIDE, InstanceHead, apply_kernels, find_instances
 from refseg_ros.training.config import TrainingConfig
-from refseg_ros.training.features import CachedScenes, normalised
-from refseg_ros.training.loop import train
+from refseg_ros.training.features import CachedScenes, detail_of
+from refseg_ros.training.loop import averaged, train
 
-MIN_CELLS = 16  # stride-2 pixels below which an object is not taught
-CELLS_PER_IMAGE = 20
+MIN_AREA = 24  # mask pixels below which an object is not taught
+CELLS_PER_IMAGE = 24
+POINTS_NEAR, POINTS_FAR = 512, 256
 
 
 def targets(ids_hw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """From ids (H/2, W/2): objectness (H/8, W/8), and positive cells (P, 2) with the object id of each (P,)."""
-    grid = ids_hw[2::4, 2::4]
+    """From ids (H, W): objectness (H/8, W/8), and positive cells (P, 2) with the object id of each (P,)."""
+    half = GRID_STRIDE // 2
+    grid = ids_hw[half::GRID_STRIDE, half::GRID_STRIDE]
     objectness = torch.zeros(grid.shape)
     cells, owners = [], []
     for number in ids_hw.unique().tolist():
         if number < 0:
             continue
-        mask = ids_hw == number
-        area = int(mask.sum())
-        if area < MIN_CELLS:
+        rows, cols = (ids_hw == number).nonzero(as_tuple=True)
+        area = len(rows)
+        if area < MIN_AREA:
             continue
-        rows, cols = mask.nonzero(as_tuple=True)
         centre = torch.stack([rows.float().mean(), cols.float().mean()])
         own = (grid == number).nonzero()
         if not len(own):
-            own = (centre / 4).long().clamp(max=torch.tensor(grid.shape) - 1)[None]
-        distance = ((own * 4 + 2) - centre).norm(dim=1)
+            own = (centre / GRID_STRIDE).long().clamp(max=torch.tensor(grid.shape) - 1)[None]
+        distance = ((own * GRID_STRIDE + half) - centre).norm(dim=1)
         near = own[distance <= max(float(distance.min()) + 1e-3, 0.2 * area**0.5)]
         objectness[near[:, 0], near[:, 1]] = 1
         cells.append(near)
@@ -42,17 +45,35 @@ def targets(ids_hw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return objectness, torch.cat(cells), torch.cat(owners)
 
 
+def sample_points(ids_hw: Tensor, owners: Tensor, rng: torch.Generator) -> Tensor:
+    """Pixels to judge each mask at, (N, POINTS_NEAR + POINTS_FAR, 2) as (row, column): near its box, then anywhere."""
+    shape = torch.tensor(ids_hw.shape, dtype=torch.float32)
+    boxes = {}
+    for number in owners.unique().tolist():
+        found = (ids_hw == number).nonzero().float()
+        low, high = found.min(0).values, found.max(0).values + 1
+        margin = 0.15 * (high - low) + 4
+        boxes[number] = torch.stack([(low - margin).clamp(min=0), torch.minimum(high + margin, shape)])
+    low, high = torch.stack([boxes[n] for n in owners.tolist()]).unbind(1)
+    near = low[:, None] + torch.rand(len(owners), POINTS_NEAR, 2, generator=rng) * (high - low)[:, None]
+    far = torch.rand(len(owners), POINTS_FAR, 2, generator=rng) * shape
+    return torch.minimum(torch.cat([near, far], 1), shape - 1).long()
+
+
 def losses(
     head: InstanceHead, scenes: CachedScenes, index: Tensor, config: TrainingConfig, rng: torch.Generator
 ) -> dict[str, Tensor]:
-    """Objectness (focal) and masks (Dice + BCE) of one batch."""
-    image = normalised(scenes.image[index])
-    geometry = scenes.geometry[index].float()
+    """Objectness (focal) and masks (Dice + BCE at sampled points) of one batch."""
+    detail = detail_of(scenes, index)
     keep = (torch.rand(len(index), 1, 1, 1, generator=rng) >= config.depth_dropout).float()
-    objectness, kernels, features = head([m[index].float() for m in scenes.maps], image, geometry * keep)
+    detail[:, 3:] *= keep
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # a third faster where the processor has it
+        outputs = head([m[index].float() for m in scenes.maps], detail)
+    objectness, kernels, features = (x.float() for x in outputs)
     focal, dice, bce, positives = [], [], [], 0
     for n, scene in enumerate(index.tolist()):
-        truth, cells, owners = targets(scenes.ids[scene])
+        ids = scenes.ids[scene]
+        truth, cells, owners = targets(ids)
         p = objectness[n, 0].sigmoid()
         cross = F.binary_cross_entropy_with_logits(objectness[n, 0], truth, reduction="none")
         weight = torch.where(truth > 0, 0.25 * (1 - p) ** 2, 0.75 * p**2)
@@ -62,18 +83,20 @@ def losses(
             continue
         chosen = torch.randperm(len(cells), generator=rng)[:CELLS_PER_IMAGE]
         cells, owners = cells[chosen], owners[chosen]
-        logits = dynamic_masks(features[n], kernels[n][:, cells[:, 0], cells[:, 1]].T, cells)
-        true = (scenes.ids[scene][None] == owners[:, None, None]).float()
-        mask = logits.sigmoid()
-        common = (mask * true).flatten(1).sum(1)
-        dice.append(1 - (2 * common + 1) / (mask.flatten(1).pow(2).sum(1) + true.flatten(1).sum(1) + 1))
-        around = F.max_pool2d(true[:, None], 13, 1, 6)[:, 0]  # far background is easy: judge near the object
-        each = F.binary_cross_entropy_with_logits(logits, true, reduction="none")
-        bce.append((each * (0.1 + around)).flatten(1).sum(1) / (0.1 + around).flatten(1).sum(1))
+        rows, cols = sample_points(ids, owners, rng).unbind(-1)
+        flat = (rows * ids.shape[1] + cols).flatten()
+        at_points = features[n].flatten(1).index_select(1, flat).reshape(-1, *rows.shape).permute(1, 0, 2)
+        logits = apply_kernels(kernels[n][:, cells[:, 0], cells[:, 1]].T, cells, at_points, rows + 0.5, cols + 0.5)
+        true = (ids[rows, cols] == owners[:, None]).float()
+        # Dice on the points near the object only: there they are an even sample of it and its surroundings.
+        mask, real = logits[:, :POINTS_NEAR].sigmoid(), true[:, :POINTS_NEAR]
+        dice.append(1 - (2 * (mask * real).sum(1) + 1) / (mask.pow(2).sum(1) + real.sum(1) + 1))
+        bce.append(F.binary_cross_entropy_with_logits(logits, true, reduction="none").mean(1))
+    nothing = features.sum() * 0
     return {
         "focal": 2 * torch.stack(focal).sum() / positives,
-        "dice": torch.cat(dice).mean(),
-        "bce": torch.cat(bce).mean(),
+        "dice": torch.cat(dice).mean() if dice else nothing,
+        "bce": 2 * torch.cat(bce).mean() if bce else nothing,
     }
 
 
@@ -88,7 +111,7 @@ def evaluate(head: InstanceHead, scenes: CachedScenes, most: int = 60) -> dict[s
         matched = torch.zeros(len(masks), dtype=torch.bool)
         for number in ids.unique().tolist():
             true = ids == number
-            if number < 0 or int(true.sum()) < MIN_CELLS:
+            if number < 0 or int(true.sum()) < MIN_AREA:
                 continue
             overlap = iou(masks, true)
             best.append(float(overlap.max()) if len(masks) else 0.0)
@@ -101,10 +124,10 @@ def evaluate(head: InstanceHead, scenes: CachedScenes, most: int = 60) -> dict[s
 
 @torch.no_grad()
 def predict(head: InstanceHead, scenes: CachedScenes, n: int, use_depth: bool = True) -> Tensor:
-    """Found masks of scene n: bool (N, H/2, W/2), best first."""
-    image = normalised(scenes.image[n : n + 1])
-    geometry = scenes.geometry[n : n + 1].float() * float(use_depth)
-    objectness, kernels, features = head([m[n : n + 1].float() for m in scenes.maps], image, geometry)
+    """Found masks of scene n: bool (N, H, W), best first."""
+    detail = detail_of(scenes, torch.tensor([n]))
+    detail[:, 3:] *= float(use_depth)
+    objectness, kernels, features = head([m[n : n + 1].float() for m in scenes.maps], detail)
     logits, _ = find_instances(objectness[0], kernels[0], features[0])
     return logits > 0
 
@@ -127,3 +150,10 @@ def run(config: TrainingConfig, scenes: CachedScenes, validation: CachedScenes) 
         return losses(head, scenes, torch.randint(len(scenes), (config.batch,), generator=rng), config, rng)
 
     return train(head, "instances", config, step, lambda average: evaluate(average, validation))  # type: ignore[arg-type]
+
+
+def trained_instances(work: Path) -> InstanceHead:
+    """Stage one's averaged weights. Raises FileNotFoundError when stage one has not run."""
+    head = InstanceHead()
+    head.load_state_dict(averaged(work / "instances.pt"))
+    return head.eval()

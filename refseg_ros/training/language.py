@@ -4,104 +4,27 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from torch import Tensor, nn
 
-from refseg_ros.models.compact.instances import InstanceHead
-from refseg_ros.models.compact.language import LanguageHead, TextEncoder
-from refseg_ros.models.compact.tokens import GEOMETRY, instance_tokens
+from refseg_ros.models.compact.language import LanguageHead
+from refseg_ros.models.compact.tokens import GEOMETRY
 from refseg_ros.training.config import TrainingConfig
-from refseg_ros.training.features import CachedScenes, normalised
-from refseg_ros.training.instances import MIN_CELLS, iou, predict
+from refseg_ros.training.features import CachedScenes
+from refseg_ros.training.instances import trained_instances
 from refseg_ros.training.loop import train
+from refseg_ros.training.phrases import Phrases, grouped, read_phrases
+from refseg_ros.training.tokens import TokenSet, tokens_of
 
 PHRASES_PER_SCENE = 4
 NO_DEPTH = slice(5, GEOMETRY)
 # Types are drawn equally often, though relations are many and all-of are few; what is hard to learn, more often.
-DRAWN = {"relation": 2.0, "absent-relation": 2.0, "superlative": 1.5, "all-of": 1.5}
-
-
-@dataclass(eq=False)
-class TokenSet:
-    """Instances of one scene: look (N, F) half, place (N, G), owner (N,): true object id, -1 for none."""
-
-    look: Tensor
-    place: Tensor
-    owner: Tensor
-
-
-def _tokens(scenes: CachedScenes, n: int, masks: Tensor, owner: Tensor) -> TokenSet:
-    focal, cx, cy = scenes.rays[n].tolist()
-    look, place = instance_tokens(
-        masks.float(), [m[n : n + 1].float() for m in scenes.maps], normalised(scenes.image[n]),
-        scenes.depth[n].float(), (focal, cx, cy),
-    )  # fmt: skip
-    return TokenSet(look.half(), place, owner)
-
-
-@torch.no_grad()
-def tokens_of(scenes: CachedScenes, head: InstanceHead, work: Path, name: str) -> list[list[TokenSet]]:
-    """For each scene the true instances' tokens and those of the found masks; kept between runs."""
-    path = work / f"tokens_{name}.pt"
-    if path.exists():
-        return torch.load(path, weights_only=False)
-    head.eval()
-    out = []
-    for n in track(range(len(scenes)), description=f"instance tokens of {name}"):
-        ids = scenes.ids[n]
-        numbers = [i for i in ids.unique().tolist() if i >= 0 and int((ids == i).sum()) >= MIN_CELLS]
-        true = torch.stack([ids == i for i in numbers]) if numbers else torch.zeros(0, *ids.shape, dtype=torch.bool)
-        found = predict(head, scenes, n, use_depth=n % 4 != 0)
-        owner = torch.full((len(found),), -1)
-        if len(found) and numbers:
-            overlap = torch.stack([iou(found, t) for t in true])  # (objects, found)
-            best, which = overlap.max(0)
-            owner = torch.where(best > 0.4, torch.tensor(numbers)[which], -1)
-        out.append([_tokens(scenes, n, true, torch.tensor(numbers)), _tokens(scenes, n, found, owner)])
-    torch.save(out, path)
-    return out
-
-
-@dataclass(eq=False)
-class Phrases:
-    """Every phrase of every scene in words the encoder has read: per scene (type, text, target ids)."""
-
-    of_scene: list[list[tuple[str, str, frozenset[int]]]]
-    states: dict[str, Tensor]
-
-
-def read_phrases(scenes: CachedScenes, work: Path, name: str, most_of_type: int = 6) -> Phrases:
-    """Choose phrases and encode each distinct text once; kept between runs."""
-    path = work / f"phrases_{name}.pt"
-    if path.exists():
-        return torch.load(path, weights_only=False)
-    rng = random.Random(0)
-    of_scene, texts = [], set()
-    for expressions in scenes.expressions:
-        rows: list[tuple[str, str, frozenset[int]]] = []
-        kinds: dict[str, int] = {}
-        for e in rng.sample(expressions, len(expressions)):
-            if len(e["phrases"]) > 1 or kinds.get(e["type"], 0) >= most_of_type:
-                continue  # pairs are two phrases, and each stands here by itself
-            kinds[e["type"]] = kinds.get(e["type"], 0) + 1
-            targets = frozenset(e["targets"][0])
-            text = e["phrases"][0].lower()  # as the model hears it, without the courtesies around it
-            rows.append((e["type"], text, targets))
-            texts.add(text)
-        of_scene.append(rows)
-    encoder, states, ordered = TextEncoder(), {}, sorted(texts, key=lambda t: (len(t), t))
-    for start in track(range(0, len(ordered), 256), description=f"reading {len(ordered)} phrases"):
-        batch = ordered[start : start + 256]
-        words, valid = encoder(batch)
-        for text, state, mask in zip(batch, words, valid, strict=True):
-            states[text] = state[mask].half().clone()
-    phrases = Phrases(of_scene, states)
-    torch.save(phrases, path)
-    return phrases
+DRAWN = {
+    "relation": 2.0, "absent-relation": 2.0, "superlative": 1.5, "all-of": 1.5, "between": 1.5, "ordinal": 1.5,
+    "negation": 1.5, "container": 1.5,
+}  # fmt: skip
 
 
 def collate(
@@ -121,17 +44,6 @@ def collate(
         meant[n, : len(tokens.owner)] = torch.tensor([float(int(o) in targets) for o in tokens.owner])
     fits = torch.tensor([float(bool(r[2])) for r in rows])
     return [look, place, there, state, valid], meant, fits
-
-
-def grouped(phrases: Phrases) -> list[dict[str, list[tuple[str, str, frozenset[int]]]]]:
-    """The phrases of each scene by type."""
-    scenes = []
-    for rows in phrases.of_scene:
-        by_type: dict[str, list[tuple[str, str, frozenset[int]]]] = {}
-        for row in rows:
-            by_type.setdefault(row[0], []).append(row)
-        scenes.append(by_type)
-    return scenes
 
 
 def draw(
@@ -165,8 +77,8 @@ def run(config: TrainingConfig, scenes: CachedScenes, validation: CachedScenes) 
     instances = trained_instances(config.work)
     tokens = tokens_of(scenes, instances, config.work, "train")
     val_tokens = tokens_of(validation, instances, config.work, "val")
-    phrases = read_phrases(scenes, config.work, "train")
-    val_phrases = read_phrases(validation, config.work, "val", most_of_type=2)
+    phrases = read_phrases(config.scenes / "train", config.work, config.most_scenes)
+    val_phrases = read_phrases(config.scenes / "val", config.work, config.most_scenes, most_of_type=2)
     torch.manual_seed(config.seed)
     by_type = grouped(phrases)
     rng, head = random.Random(config.seed), LanguageHead()
@@ -182,49 +94,41 @@ def run(config: TrainingConfig, scenes: CachedScenes, validation: CachedScenes) 
     return train(head, "language", config, step, lambda m: evaluate(m, val_tokens, val_phrases))  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A validation phrase. fits: the logit of "something fits"; picked: owners of the instances meant, -1 for a mask
+    that is no thing."""
+
+    scene: int
+    type: str
+    fits: float
+    picked: frozenset[int]
+    targets: frozenset[int]
+
+
 @torch.no_grad()
-def judge(
-    head: nn.Module, tokens: list[list[TokenSet]], phrases: Phrases, found: bool
-) -> list[tuple[str, float, Tensor, TokenSet, frozenset[int]]]:
-    """Every validation phrase: (type, logit of "something fits", meant probabilities, tokens, targets)."""
+def judge(head: nn.Module, tokens: list[list[TokenSet]], phrases: Phrases, found: bool) -> list[Judged]:
+    """What the head says to every phrase, on the true instances or on the found ones."""
     head.eval()
     out = []
-    for sets, rows in zip(tokens, phrases.of_scene, strict=True):
+    for number, (sets, rows) in enumerate(zip(tokens, phrases.of_scene, strict=True)):
         chosen = sets[int(found)]
         if not len(chosen.owner) or not rows:
             continue
         inputs, _, _ = collate([(chosen, text, targets) for _, text, targets in rows], phrases.states)
         meant, fits = head(*inputs)
-        for (kind, _, targets), m, f in zip(rows, meant.sigmoid(), fits, strict=True):
-            out.append((kind, float(f), m, chosen, targets))
+        for (kind, _, targets), m, f in zip(rows, meant, fits, strict=True):
+            picked = frozenset(int(o) for o, logit in zip(chosen.owner, m, strict=False) if logit > 0)
+            out.append(Judged(number, kind, float(f), picked, targets))
     return out
 
 
 def evaluate(head: nn.Module, tokens: list[list[TokenSet]], phrases: Phrases) -> dict[str, float]:
     """On found masks: exact sets right, absent phrases rejected, present ones accepted (at 0.5)."""
-    exact, absent, present = [], [], []
-    for _, fits, meant, chosen, targets in judge(head, tokens, phrases, found=True):
-        if not targets:
-            absent.append(fits < 0)
-            continue
-        present.append(fits > 0)
-        picked = {int(o) for o, m in zip(chosen.owner, meant, strict=False) if m > 0.5}
-        exact.append(picked == set(targets))
+    rows = judge(head, tokens, phrases, found=True)
+    absent, present = [r for r in rows if not r.targets], [r for r in rows if r.targets]
     return {
-        "exact": sum(exact) / max(1, len(exact)),
-        "rejected": sum(absent) / max(1, len(absent)),
-        "accepted": sum(present) / max(1, len(present)),
+        "exact": sum(r.picked == r.targets for r in present) / max(1, len(present)),
+        "rejected": sum(r.fits < 0 for r in absent) / max(1, len(absent)),
+        "accepted": sum(r.fits > 0 for r in present) / max(1, len(present)),
     }
-
-
-def trained_instances(work: Path) -> InstanceHead:
-    """Stage one's averaged weights. Raises FileNotFoundError when stage one has not run."""
-    head = InstanceHead()
-    head.load_state_dict(averaged(work / "instances.pt"))
-    return head.eval()
-
-
-def averaged(checkpoint: Path) -> dict[str, Tensor]:
-    """The moving average of a checkpoint, under the module's own names."""
-    state = torch.load(checkpoint, weights_only=False)["average"]
-    return {k.removeprefix("module."): v for k, v in state.items() if k.startswith("module.")}

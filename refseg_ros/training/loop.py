@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from refseg_ros.training.config import TrainingConfig
 
+REPORT_S = 150  # validation takes seconds, and its time is not training time
+
 
 def train(
     module: nn.Module, name: str, config: TrainingConfig, step: Callable[[], dict[str, Tensor]],
@@ -52,7 +54,7 @@ def train(
             running[key] = 0.98 * running.get(key, float(value.detach())) + 0.02 * float(value.detach())
         now = time.monotonic()
         spent, mark = spent + now - mark, now
-        if spent - last_report > 45 or spent >= total:
+        if spent - last_report > REPORT_S or spent >= total:
             last_report = spent
             figures = validate(average.module)
             curve.append({"step": steps, "seconds": spent, **running, **figures})
@@ -86,3 +88,9 @@ def draw_curve(curve: list[dict[str, float]], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=90)
     plt.close(figure)
+
+
+def averaged(checkpoint: Path) -> dict[str, Tensor]:
+    """The moving average of a checkpoint, under the module's own names."""
+    state = torch.load(checkpoint, weights_only=False)["average"]
+    return {k.removeprefix("module."): v for k, v in state.items() if k.startswith("module.")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,22 +58,35 @@ def letterbox_size(width: int, height: int) -> tuple[int, int]:
 def network_input(
     rgb: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32] | None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], tuple[int, int]]:
-    """Resize and pad (right, below) to multiples of 32.
+    """Resize and pad (right, below): the image for the backbone, and one of twice its size for the mask's edges.
 
-    Returns image float32 (3, H, W) normalised; geometry float32 (2, H, W): relative depth and validity, zero
-    without depth; and the resized (width, height) before padding.
+    Returns image float32 (3, H, W), normalised, H and W multiples of 32; detail float32 (5, 2H, 2W): the image
+    normalised, then relative depth and its validity, zero without depth; and the image's unpadded (width, height).
     """
     width, height = letterbox_size(rgb.shape[1], rgb.shape[0])
-    small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
     padded = (-(-height // 32) * 32, -(-width // 32) * 32)
+    large = (2 * width, 2 * height)
     image = np.zeros((3, *padded), np.float32)
-    image[:, :height, :width] = ((small.astype(np.float32) - MEAN) / STD).transpose(2, 0, 1)
-    geometry = np.zeros((2, *padded), np.float32)
+    detail = np.zeros((5, 2 * padded[0], 2 * padded[1]), np.float32)
+    image[:, :height, :width] = _normalised(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA))
+    shrink = rgb.shape[1] > large[0]
+    fine = cv2.resize(rgb, large, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    detail[:3, : large[1], : large[0]] = _normalised(fine)
     if depth is not None:
-        near = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST)
-        valid = np.isfinite(near) & (near > 0)
-        if valid.any():
-            relative = (near - np.median(near[valid])) / DEPTH_SCALE_M
-            geometry[0, :height, :width] = np.where(valid, np.clip(relative, -3, 3), 0)
-            geometry[1, :height, :width] = valid
-    return image, geometry, (width, height)
+        near = np.asarray(cv2.resize(depth, large, interpolation=cv2.INTER_NEAREST), np.float32)
+        detail[3:, : large[1], : large[0]] = relative_depth(near)
+    return image, detail, (width, height)
+
+
+def _normalised(rgb: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    return np.asarray(((rgb.astype(np.float32) - MEAN) / STD).transpose(2, 0, 1), np.float32)
+
+
+def relative_depth(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(H, W) metres -> (2, H, W): distance from the median in DEPTH_SCALE_M, within 3; 1 where there is a reading."""
+    valid = np.isfinite(depth) & (depth > 0)
+    out = np.zeros((2, *depth.shape), np.float32)
+    if valid.any():
+        relative = (depth - np.median(depth[valid])) / DEPTH_SCALE_M
+        out[0], out[1] = np.where(valid, np.clip(relative, -3, 3), 0), valid
+    return out

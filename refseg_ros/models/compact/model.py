@@ -16,6 +16,7 @@ from refseg_ros.core.instruction import Phrase
 from refseg_ros.core.protocol import Candidate, PhraseDecoding, Thresholds
 from refseg_ros.core.types import Frame, crop_mask
 from refseg_ros.models.compact.backbone import Backbone, network_input
+from refseg_ros.models.compact.crops import crop_features, square_crops
 from refseg_ros.models.compact.instances import InstanceHead, find_instances
 from refseg_ros.models.compact.language import LanguageHead, TextEncoder
 from refseg_ros.models.compact.tokens import instance_tokens
@@ -34,7 +35,7 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """masks: logits (N, H/2, W/2) at the network's size; inner: its (width, height) without padding; size: the frame's;
+    """masks: logits (N, H, W) at the network's size; inner: its (width, height) without padding; size: the frame's;
     look (N, F), place (N, G): the instance tokens."""
 
     masks: Tensor
@@ -70,17 +71,17 @@ class CompactModel:
     @torch.inference_mode()
     def encode(self, frame: Frame) -> Encoded:
         """Find every instance and describe it. Once a frame."""
-        image, geometry, inner = network_input(frame.rgb, frame.depth)
-        image_bchw = torch.from_numpy(image)[None].to(self.device)
-        geometry_bchw = torch.from_numpy(geometry)[None].to(self.device)
-        maps = self._backbone(image_bchw)
-        objectness, kernels, features = self._heads.instances(maps, image_bchw, geometry_bchw)
+        image, detail, inner = network_input(frame.rgb, frame.depth)
+        maps = self._backbone(torch.from_numpy(image)[None].to(self.device))
+        objectness, kernels, features = self._heads.instances(maps, torch.from_numpy(detail)[None].to(self.device))
         logits, _ = find_instances(objectness[0], kernels[0], features[0])
         depth, rays = _geometry_of(frame, inner, (logits.shape[1], logits.shape[2]))
-        look, place = instance_tokens(
-            logits.sigmoid().cpu(), [m.cpu() for m in maps], image_bchw[0].cpu(), depth, rays
-        )
-        return Encoded(logits.cpu(), inner, frame.size, look, place)
+        logits = logits.cpu()
+        pictures, weights = square_crops(detail, (logits > 0).numpy())
+        seen = (torch.from_numpy(pictures).to(self.device), torch.from_numpy(weights).to(self.device))
+        crops = crop_features(self._backbone, *seen).cpu()
+        look, place = instance_tokens(logits > 0, crops, torch.from_numpy(image), depth, rays)
+        return Encoded(logits, inner, frame.size, look, place)
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded, phrases: Sequence[Phrase]) -> list[PhraseDecoding]:
@@ -132,7 +133,7 @@ class CompactModel:
 def full_size(encoded: Encoded, index: int) -> Candidate | None:
     """One mask at the frame's size; None when nothing of it is left. Interpolates logits inside the mask's box only."""
     width, height = encoded.inner
-    logits = encoded.masks[index, : height // 2, : width // 2].numpy()
+    logits = encoded.masks[index, :height, :width].numpy()
     big = cv2.resize(logits, encoded.size, interpolation=cv2.INTER_LINEAR) > 0
     if not big.any():
         return None
@@ -143,15 +144,14 @@ def full_size(encoded: Encoded, index: int) -> Candidate | None:
 def _geometry_of(
     frame: Frame, inner: tuple[int, int], grid: tuple[int, int]
 ) -> tuple[Tensor | None, tuple[float, float, float]]:
-    """Depth at stride 2 (None without), and (focal, cx, cy) in stride-2 pixels; without intrinsics a usual lens."""
-    half = (inner[0] // 2, inner[1] // 2)
-    scale = half[0] / frame.size[0]
+    """Depth at the masks' size (None without), and (focal, cx, cy) in mask pixels; without intrinsics a usual lens."""
+    scale = inner[0] / frame.size[0]
     camera = frame.intrinsics
-    usual = (1.1 * half[0], half[0] / 2, half[1] / 2)
+    usual = (1.1 * inner[0], inner[0] / 2, inner[1] / 2)
     rays = (camera.fx * scale, camera.cx * scale, camera.cy * scale) if camera else usual
     if frame.depth is None or camera is None:
         return None, rays
     near: npt.NDArray[np.float32] = np.zeros(grid, np.float32)
-    small = cv2.resize(frame.depth, half, interpolation=cv2.INTER_NEAREST)
-    near[: half[1], : half[0]] = np.where(np.isfinite(small) & (small > 0), small, 0)
+    small = cv2.resize(frame.depth, inner, interpolation=cv2.INTER_NEAREST)
+    near[: inner[1], : inner[0]] = np.where(np.isfinite(small) & (small > 0), small, 0)
     return torch.from_numpy(near), rays

@@ -1,51 +1,44 @@
-"""One token per instance: what it looks like (pooled features, colour) and where it is (geometry)."""
+"""One token per instance: what it looks like (its crop's features, its colour) and where it is (geometry)."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from refseg_ros.models.compact.backbone import CHANNELS
+from refseg_ros.models.compact.crops import CROP_FEATURES
 
-APPEARANCE = sum(CHANNELS) + 6
+APPEARANCE = CROP_FEATURES + 6
 GEOMETRY = 10
 FREQUENCIES = 6
 
 
 def instance_tokens(
     masks_nhw: Tensor,
-    maps: list[Tensor],
+    crops_nf: Tensor,
     image_chw: Tensor,
     depth_hw: Tensor | None,
     rays_3: tuple[float, float, float],
 ) -> tuple[Tensor, Tensor]:
     """Appearance (N, APPEARANCE) and geometry (N, GEOMETRY) of N masks of one image.
 
-    masks_nhw: probabilities or 0/1 at stride 2; maps: backbone maps (1, C, h, w); image_chw: normalised;
-    depth_hw: metres at stride 2, 0 = none, or None; rays_3: (focal length, cx, cy) in stride-2 pixels.
+    masks_nhw: bool; crops_nf: crops.crop_features() of the masks; image_chw: normalised, the masks' size;
+    depth_hw: metres, the masks' size, 0 = none, or None; rays_3: (focal length, cx, cy) in mask pixels.
     """
-    pooled = []
-    for feature in maps:
-        weight = F.interpolate(masks_nhw[None], size=feature.shape[-2:], mode="area")[0].flatten(1)
-        weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-6)
-        pooled.append(weight @ feature[0].flatten(1).T)
-    small = F.avg_pool2d(image_chw[None], 2)[0].flatten(1)
-    weight = masks_nhw.flatten(1)
-    weight = weight / weight.sum(1, keepdim=True).clamp(min=1e-6)
+    small = image_chw.flatten(1)
+    weight = masks_nhw.flatten(1).float()
+    weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
     mean = weight @ small.T
     spread = (weight @ (small * small).T - mean * mean).clamp(min=0).sqrt()
-    return torch.cat([*pooled, mean, spread], 1), _geometry(masks_nhw, depth_hw, rays_3)
+    return torch.cat([crops_nf, mean, spread], 1), _geometry(masks_nhw, depth_hw, rays_3)
 
 
 def _geometry(masks_nhw: Tensor, depth_hw: Tensor | None, rays_3: tuple[float, float, float]) -> Tensor:
     """Centre, size and area in shares of the image; then validity, x, y, z (metres) and nearness if depth is known."""
     count, height, width = masks_nhw.shape
     long = max(height, width)
-    binary = masks_nhw > 0.5
     out = torch.zeros(count, GEOMETRY)
     for n in range(count):
-        rows, cols = binary[n].nonzero(as_tuple=True)
+        rows, cols = masks_nhw[n].nonzero(as_tuple=True)
         if not len(rows):
             continue
         y, x = rows.float(), cols.float()

@@ -11,7 +11,7 @@ OUT_OF_VOCABULARY = tuple(
     mushroom, egg, sausage, sandwich, pizza, hamburger, hot dog, donut, croissant, birthday cake, muffin, pretzel,
     lollipop, ice cream cone, chicken leg, fish, shrimp, fork, knife, spoon, teaspoon, chopstick, ladle, spatula, whisk,
     rolling pin, cutting board, cheese grater, corkscrew, can opener, bottle opener, potato peeler, colander, sieve,
-    funnel, pair of tongs, mortar and pestle, toaster, blender, microwave oven, mixer, rice cooker, electric iron,
+    funnel, pair of tongs, toaster, blender, microwave oven, mixer, rice cooker, electric iron,
     hair dryer, vacuum cleaner, broom, dustpan, mop, sponge, scrubbing brush, dish towel, rubber glove, toilet brush,
     toothbrush, tube of toothpaste, hairbrush, comb, razor, bar of soap, nail clipper, tweezer, towel, bathrobe,
     hammer, screwdriver, wrench, pair of pliers, power drill, handsaw, tape measure, spirit level, nail, screw, bolt,
