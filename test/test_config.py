@@ -65,7 +65,7 @@ def imported_modules() -> set[str]:
 def test_package_xml_names_what_the_code_imports():
     root = ET.parse(ROOT / "package.xml").getroot()
     named = {e.text for e in root if e.tag in ("depend", "exec_depend")}
-    files = [ROOT / "requirements" / f"{name}.txt" for name in ("base", "sim", "speech")]
+    files = [ROOT / "requirements" / f"{name}.txt" for name in ("base", "sim", "speech", "train")]
     lines = [line for path in files for line in path.read_text().split()]
     wheels = {re.split("[<>=]", line)[0].replace("-", "_") for line in lines}
     unnamed = {m for m in imported_modules() if not {m, APT.get(m)} & named and m not in wheels | OPTIONAL}

@@ -126,7 +126,8 @@ def test_a_hundred_requests_at_once_are_all_answered(quick):
     texts = [("the red thing", FOUND), ("the blue thing", ABSENT)] * 50
     futures = [quick.once.call_async(SegmentOnce.Request(instruction=t)) for t, _ in texts]
     assert quick.until(lambda: all(f.done() for f in futures), 60)
-    assert [f.result().result.outcome for f in futures] == [outcome for _, outcome in texts]
+    answers = [f.result().result for f in futures]
+    assert [r.outcome for r in answers] == [outcome for _, outcome in texts], {r.error_code for r in answers}
     assert len({f.result().result.request for f in futures}) == 100
 
 
