@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,6 +37,14 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "config" / "training" / "syste
 SMALL = {"backbone": {"width": 32, "layers": 1, "heads": 2}}
 MVP_HEAD = {"width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "queries": 5, "stuff_queries": 2,
             "denoising_queries": 4}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_run_a_process():
+    """Accelerate keeps its settings for the life of a process, which a training run is; a test is not."""
+    yield
+    if "accelerate.state" in sys.modules:
+        sys.modules["accelerate.state"].AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")
