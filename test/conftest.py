@@ -28,7 +28,7 @@ def robot():
 def quick(robot):
     """The node with a model that answers at once; shared by the tests that do not change it."""
     if robot.process is None:
-        robot.start()
+        robot.start("max_frame_age_s:=5.0")  # a loaded machine may keep the camera of the tests waiting for a while
         robot.ready()
     robot.reset()
     return robot
