@@ -15,7 +15,7 @@ from helpers import tokenizers_small  # noqa: E402
 from refseg_ros.core.outcome import ErrorCode  # noqa: E402
 from refseg_ros.models.answers import boxes, caption, rejections  # noqa: E402
 from refseg_ros.models.answers.constraint import AllowedTokens, Constraint, ConstraintProcessor  # noqa: E402
-from refseg_ros.models.answers.errors import AnswerError, Fault, transcript, with_one_retry  # noqa: E402
+from refseg_ros.models.answers.errors import AnswerError, Fault, transcript  # noqa: E402
 from refseg_ros.models.answers.grammar import Anything, Integer, accepts, chain, literal, repeated  # noqa: E402
 from refseg_ros.models.answers.vocabulary import Vocabulary  # noqa: E402
 
@@ -221,18 +221,6 @@ def test_an_answer_without_its_end_is_truncated():
     with pytest.raises(AnswerError) as caught:
         transcript([vocabulary.tokenizer.pad_token_id, vocabulary.eos_id], vocabulary)
     assert caught.value.fault is Fault.FOREIGN
-
-
-def test_one_retry_and_no_more():
-    asked = []
-
-    def bad(number):
-        asked.append(number)
-        raise AnswerError(Fault.MALFORMED, f"attempt {number}")
-
-    with pytest.raises(AnswerError, match="attempt 1"):
-        with_one_retry(bad)
-    assert asked == [0, 1] and with_one_retry(lambda number: number) == 0
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1000), (0, 0), (7, 7), (99, 101), (5, 1000), (438, 1000), (1000, 1000)])

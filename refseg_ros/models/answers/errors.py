@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
-from typing import TypeVar
 
 from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.models.answers.vocabulary import Vocabulary
-
-Result = TypeVar("Result")
 
 
 class Fault(str, Enum):
@@ -27,14 +23,6 @@ class AnswerError(RequestError):
         message = f"The model's answer is {fault.value}: {what}; ask again, or use other words."
         super().__init__(ErrorCode.MODEL_OUTPUT, message)
         self.fault = fault
-
-
-def with_one_retry(attempt: Callable[[int], Result]) -> Result:
-    """attempt(0), and attempt(1) if that answer cannot be used. Raises the second AnswerError."""
-    try:
-        return attempt(0)
-    except AnswerError:
-        return attempt(1)
 
 
 def transcript(ids: list[int], vocabulary: Vocabulary) -> list[bytes | str]:

@@ -61,7 +61,7 @@ def _phi_swin(given: Options, settings: Options) -> Backbone:
     tokenizer = tokenizer_of(folder, SPECIALS)
     model = with_room(load_whole(PhiForCausalLM, folder), tokenizer)
     stages = ["stage1", "stage2", "stage3", "stage4"]
-    # Its output norms are no part of published Swin checkpoints: they are trained with the head.
+    # Its output norms are no part of published Swin checkpoints: they stay as made, frozen with the rest.
     swin = SwinBackbone.from_pretrained(swin_folder, local_files_only=True, out_features=stages)
     return PhiSwinBackbone(model, swin, tokenizer, **settings)
 
