@@ -50,7 +50,7 @@ def test_depth_and_camera_agree_with_the_table(scene):
     rows, cols = np.nonzero((scene.instance_ids < 0) & (scene.depth > 0))
     z = scene.depth[rows, cols].astype(float)
     k = scene.k
-    points = np.stack([(cols + 0.5 - k[0, 2]) / k[0, 0] * z, (rows + 0.5 - k[1, 2]) / k[1, 1] * z, z, np.ones_like(z)])
+    points = np.stack([(cols - k[0, 2]) / k[0, 0] * z, (rows - k[1, 2]) / k[1, 1] * z, z, np.ones_like(z)])
     heights = (scene.t_world_camera @ points)[2]
     on_table = np.abs(heights - 0.4) < 0.001
     assert on_table.mean() > 0.3
@@ -58,7 +58,7 @@ def test_depth_and_camera_agree_with_the_table(scene):
 
 def test_table_walls_and_floor_are_where_the_depth_says(scene):
     assert not np.any((scene.stuff_ids >= 0) & (scene.instance_ids >= 0))
-    v, u = np.mgrid[: scene.depth.shape[0], : scene.depth.shape[1]] + 0.5
+    v, u = np.mgrid[: scene.depth.shape[0], : scene.depth.shape[1]]
     rays = np.stack([(u - scene.k[0, 2]) / scene.k[0, 0], (v - scene.k[1, 2]) / scene.k[1, 1], np.ones_like(u)], -1)
     world = (rays * scene.depth[..., None]) @ scene.t_world_camera[:3, :3].T + scene.t_world_camera[:3, 3]
     known = scene.depth > 0

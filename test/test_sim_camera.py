@@ -102,6 +102,7 @@ def test_colour_depth_and_info_come_on_one_stamp_and_agree_with_the_truth(watche
     truth = watcher.truth()
     assert truth.instance_ids.shape == (240, 320) and truth.names
     k = np.array(info.k).reshape(3, 3)
+    assert (k[0, 2], k[1, 2]) == (159.5, 119.5)  # pixel (0, 0) is the first one's centre: test_pixels.py
     for number, centroid in truth.centroids_m.items():
         u, v, w = k @ np.array(centroid)
         rows, cols = np.nonzero(truth.instance_ids == number)

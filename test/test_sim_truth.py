@@ -39,7 +39,7 @@ def camera(pitch_degrees: float) -> np.ndarray:
 def made(*things: tuple, pitch: float = 35) -> Scene:
     """A scene of (key, world position, pixels, inside) without a renderer: each thing a block around its centre."""
     pose = camera(pitch)
-    k = np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1]])
+    k = np.array([[FOCAL, 0, (WIDTH - 1) / 2], [0, FOCAL, (HEIGHT - 1) / 2], [0, 0, 1]])
     ids = np.full((HEIGHT, WIDTH), -1, np.int16)
     objects = []
     for number, (key, position, pixels, *inside) in enumerate(things):

@@ -18,7 +18,8 @@ BoolArray = npt.NDArray[np.bool_]
 class Intrinsics:
     """A pinhole camera with plumb_bob distortion (REP-104: optical frame, x right, y down, z forward).
 
-    fx, fy, cx, cy in pixels; distortion is () or (k1, k2, p1, p2, k3).
+    fx, fy, cx, cy in pixels, as ROS and OpenCV count them, and as every K here is meant: (0, 0) is the first pixel's
+    centre, the middle of the picture ((width - 1) / 2, (height - 1) / 2). distortion: () or (k1, k2, p1, p2, k3).
     Raises RequestError(CAMERA_INVALID) for sizes, focal lengths or coefficients that cannot be.
     """
 

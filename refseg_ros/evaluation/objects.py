@@ -3,8 +3,7 @@
     python -m refseg_ros.evaluation.objects --scenes 100 --json out/objects.json
 
 Two kinds of masks: the true ones with their outlines moved as a careful annotator's would be, and those of a model,
-asked for each thing by its noun. Depth has the demo camera's faults. The camera's K is the simulator's, moved by half a
-pixel: core/camera.py counts pixels from the first one's centre, the simulator from its corner.
+asked for each thing by its noun. Depth has the demo camera's faults.
 """
 
 from __future__ import annotations
@@ -81,9 +80,8 @@ def table_plane(scene: Scene) -> Plane:
 def camera_frame(scene: Scene, rng: np.random.Generator, sensor: SensorModel) -> Frame:
     """What the demo camera makes of a scene."""
     height, width = scene.depth.shape
-    k = scene.k.copy()
-    k[:2, 2] -= 0.5
-    return Frame(sensor.color(scene.rgb, rng), sensor.depth(scene.depth, rng), intrinsics_from_k(k, width, height))
+    camera = intrinsics_from_k(scene.k, width, height)
+    return Frame(sensor.color(scene.rgb, rng), sensor.depth(scene.depth, rng), camera)
 
 
 def jittered(mask: BoolArray, rng: np.random.Generator, pixels: float) -> BoolArray:

@@ -241,7 +241,7 @@ class SceneEngine:
             z = depth[rows, cols]
             centroid = None
             if len(z):
-                x, y = (cols + 0.5 - k[0, 2]) / k[0, 0] * z, (rows + 0.5 - k[1, 2]) / k[1, 1] * z
+                x, y = (cols - k[0, 2]) / k[0, 0] * z, (rows - k[1, 2]) / k[1, 1] * z
                 centroid = (float(x.mean()), float(y.mean()), float(z.mean()))
             share = float(len(z) > 0)
             if len(z) and visibility:

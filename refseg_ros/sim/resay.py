@@ -20,7 +20,7 @@ from rich.progress import track
 
 from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.scene import TABLE_HEIGHT, Scene, SceneObject
-from refseg_ros.sim.stored import say, write_arrays
+from refseg_ros.sim.stored import camera_matrix, say, write_arrays
 
 FLAT_M = 0.02  # things whose places lie closer to one line than this fix no pose
 TOP_PERCENT = 98
@@ -44,9 +44,10 @@ def resay(path: Path, seed: int | None = None) -> bool:
     if pose is None:
         return False
     metres = np.asarray(depth, np.float32) / np.float32(1000)
-    objects = tuple(_object(o, instance_ids, metres, arrays["k"], pose) for o in meta["objects"])
-    scene = Scene(number, np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32), instance_ids, arrays["k"],
-                  pose, objects)  # fmt: skip
+    k = camera_matrix(arrays)
+    objects = tuple(_object(o, instance_ids, metres, k, pose) for o in meta["objects"])
+    empty = np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32)
+    scene = Scene(number, *empty, instance_ids, k, pose, objects)
     said = say(scene, number if seed is None else seed)
     meta |= {"seed": number, "t_world_camera": pose.tolist(), "objects": [asdict(o) for o in objects]}
     write_arrays(path, meta | {"expressions": said}, **arrays)
@@ -84,7 +85,7 @@ def _object(
     if row.get("size_m") is None and entry is not None and row["visible_px"]:
         rows, cols = np.nonzero(ids == row["id"])
         z = depth[rows, cols]
-        x, y = (cols + 0.5 - k[0, 2]) / k[0, 0] * z, (rows + 0.5 - k[1, 2]) / k[1, 1] * z
+        x, y = (cols - k[0, 2]) / k[0, 0] * z, (rows - k[1, 2]) / k[1, 1] * z
         heights = pose[2, 0] * x + pose[2, 1] * y + pose[2, 2] * z + pose[2, 3] - TABLE_HEIGHT
         top = max(0.01, float(np.percentile(heights[z > 0], TOP_PERCENT))) if np.any(z > 0) else 0.01
         row["size_m"] = _lying(entry.size_mm, top)

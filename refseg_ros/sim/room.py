@@ -110,7 +110,8 @@ def _place_camera(model: mujoco.MjModel, pose: Floats, fovy_deg: float, size: tu
     look_from(model, pose)
     model.cam_fovy[0] = fovy_deg
     focal = size[1] / 2 / np.tan(np.radians(fovy_deg) / 2)
-    return np.array([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
+    # The middle of the picture, where pixel (0, 0) is the first one's centre (Intrinsics says so).
+    return np.array([[focal, 0, (size[0] - 1) / 2], [0, focal, (size[1] - 1) / 2], [0, 0, 1]])
 
 
 def look_from(model: mujoco.MjModel, pose: Floats) -> None:

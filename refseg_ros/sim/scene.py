@@ -40,7 +40,8 @@ class SceneObject:
 @dataclass(frozen=True, eq=False)
 class Scene:
     """rgb uint8 (H, W, 3); depth float32 (H, W) metres along the optical axis, 0 = none; instance_ids int16 (H, W),
-    -1 background, else SceneObject.id; k 3 x 3; t_world_camera 4 x 4 (optical frame to world); table_height metres.
+    -1 background, else SceneObject.id; k 3 x 3, as Intrinsics counts pixels; t_world_camera 4 x 4
+    (optical frame to world); table_height metres.
     stuff_ids int8 (H, W): index in pool.STUFF, -1 where an object or nothing is seen; None where nobody rendered it."""
 
     seed: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def save_scene(path: Path, scene: Scene) -> None:
     stuff = {} if scene.stuff_ids is None else {"stuff": encode_png((scene.stuff_ids + 1).astype(np.uint8))}
     write_arrays(
         path, meta, rgb=encode_png(scene.rgb), depth=encode_png(np.round(scene.depth * 1000).astype(np.uint16)),
-        ids=encode_png((scene.instance_ids + 1).astype(np.uint8)), k=scene.k, **stuff,
+        ids=encode_png((scene.instance_ids + 1).astype(np.uint8)), camera=scene.k, **stuff,
     )  # fmt: skip
 
 
@@ -87,6 +88,16 @@ def write_arrays(path: Path, meta: dict[str, Any], **arrays: npt.NDArray[Any]) -
     partial.rename(path)
 
 
+def camera_matrix(arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float64]:
+    """K (3, 3) of a training file's arrays, as Intrinsics counts pixels. Older files hold it as "k", and count from the
+    first pixel's corner."""
+    if "camera" in arrays:
+        return np.asarray(arrays["camera"], np.float64)
+    k = np.array(arrays["k"], np.float64)
+    k[:2, 2] -= 0.5
+    return k
+
+
 def load_scene(path: Path) -> StoredScene:
     """Read a file that save_scene() wrote. Raises ValueError for a damaged one."""
     with np.load(path) as data:
@@ -95,7 +106,7 @@ def load_scene(path: Path) -> StoredScene:
         depth = cv2.imdecode(data["depth"], cv2.IMREAD_UNCHANGED)
         ids = cv2.imdecode(data["ids"], cv2.IMREAD_UNCHANGED)
         stuff = cv2.imdecode(data["stuff"], cv2.IMREAD_UNCHANGED) if "stuff" in data else None
-        k = data["k"]
+        k = camera_matrix(data)
     if bgr is None or depth is None or ids is None:
         raise ValueError(f"{path} is damaged: delete it and generate the scenes again")
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)

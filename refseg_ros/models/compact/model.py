@@ -148,7 +148,8 @@ def _geometry_of(
     scale = inner[0] / frame.size[0]
     camera = frame.intrinsics
     usual = (1.1 * inner[0], inner[0] / 2, inner[1] / 2)
-    rays = (camera.fx * scale, camera.cx * scale, camera.cy * scale) if camera else usual
+    # instance_tokens() counts mask pixels from the corner, Intrinsics from the first one's centre.
+    rays = (camera.fx * scale, (camera.cx + 0.5) * scale, (camera.cy + 0.5) * scale) if camera else usual
     if frame.depth is None or camera is None:
         return None, rays
     near: npt.NDArray[np.float32] = np.zeros(grid, np.float32)

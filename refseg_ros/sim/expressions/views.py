@@ -66,7 +66,7 @@ def _columns(scene: Scene, facts: Facts) -> Floats:
     for i, o in enumerate(facts.things):
         shown = np.flatnonzero(table[o.id + 1])
         if len(shown):
-            out[i] = (shown[[0, -1]] + 0.5 - scene.k[0, 2]) / scene.k[0, 0]
+            out[i] = (shown[[0, -1]] - scene.k[0, 2]) / scene.k[0, 0]
     return out
 
 
