@@ -1,24 +1,32 @@
-"""Training's parts on toy arrays: targets, losses, batches, resuming, calibration."""
+"""Training's parts on toy arrays: pictures, targets, losses, batches, resuming, calibration."""
 
+import json
 import random
+import subprocess
+import sys
 
-import cv2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("accelerate")
 
 from refseg_ros.evaluation.calibration import Band, Calibration, ErrorRates  # noqa: E402
 from refseg_ros.models.compact.backbone import CHANNELS, network_input  # noqa: E402
 from refseg_ros.models.compact.instances import InstanceHead  # noqa: E402
 from refseg_ros.models.compact.language import LanguageHead  # noqa: E402
 from refseg_ros.models.compact.tokens import APPEARANCE, GEOMETRY  # noqa: E402
-from refseg_ros.training import export, instances, language, loop, phrases, tokens  # noqa: E402
+from refseg_ros.sim.sensor import SensorModel  # noqa: E402
+from refseg_ros.sim.stored import StoredScene, encode_png, write_arrays  # noqa: E402
+from refseg_ros.training import export, instances, language, loop, phrases, pictures, tokens  # noqa: E402
 from refseg_ros.training.config import TrainingConfig  # noqa: E402
-from refseg_ros.training.features import CachedScenes, detail_of  # noqa: E402
 from refseg_ros.training.loop import train  # noqa: E402
 
 STRIDES = (4, 8, 16, 32)
+CLEAN = SensorModel(
+    read_noise=0, shot_noise=0, blur_px=0, exposure=0, white_balance=0, jpeg_quality=0, depth_noise=0, flying_share=0,
+    hole_share=0, grazing_share=0,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -28,16 +36,36 @@ def config(tmp_path):
     return TrainingConfig(tmp_path / "scenes", tmp_path / "work", minutes=0.01, batch=4, threads=1)
 
 
-def _scenes(count=2, height=64, width=96):
-    ids = torch.full((count, height, width), -1, dtype=torch.int8)
-    ids[:, 8:24, 12:40], ids[:, 36:56, 48:80] = 0, 1
-    return CachedScenes(
-        image=torch.randint(0, 255, (count, 3, height, width), dtype=torch.uint8),
-        detail=torch.randint(0, 255, (count, 3, 2 * height, 2 * width), dtype=torch.uint8),
-        detail_depth=torch.ones(count, 2 * height, 2 * width).half(),
-        maps=[torch.randn(count, c, height // s, width // s).half() for c, s in zip(CHANNELS, STRIDES, strict=True)],
-        ids=ids, depth=torch.ones(count, height, width).half(),
-        rays=torch.tensor([[100.0, 48.0, 32.0]]).repeat(count, 1),
+def _ids(height=64, width=96):
+    ids = torch.full((height, width), -1, dtype=torch.int8)
+    ids[8:24, 12:40], ids[36:56, 48:80] = 0, 1
+    return ids
+
+
+def _scene(seed=0):
+    """A red and a blue box before a wall, 320 x 240; object 1 stands in the corner."""
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(100, 140, (240, 320, 3), np.uint8)
+    ids = np.full((240, 320), -1, np.int16)
+    ids[60:120, 80:180], ids[180:240, 250:320] = 0, 1
+    rgb[ids == 0], rgb[ids == 1] = (200, 30, 30), (30, 30, 200)
+    depth = np.where(ids >= 0, 0.8, 1.0).astype(np.float32)
+    k = np.array([[300.0, 0, 160], [0, 300, 120], [0, 0, 1]])
+    return StoredScene(rgb, depth, ids, k, [], [], seed=seed)
+
+
+def _store(folder, seed=0):
+    """_scene() as a training file, with two phrases."""
+    scene = _scene(seed)
+    said = [
+        {"type": "name", "phrases": ["the red box"], "targets": [[0]]},
+        {"type": "absent-name", "phrases": ["the cat"], "targets": [[]]},
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_arrays(
+        folder / f"scene_{seed:07d}.npz", {"seed": seed, "objects": [], "expressions": said},
+        rgb=encode_png(scene.rgb), depth=encode_png(np.round(scene.depth * 1000).astype(np.uint16)),
+        ids=encode_png((scene.instance_ids + 1).astype(np.uint8)), k=scene.k,
     )  # fmt: skip
 
 
@@ -53,7 +81,7 @@ def test_missing_scenes_are_refused(tmp_path):
 
 
 def test_positive_cells_lie_in_the_centre_of_their_own_object():
-    ids = _scenes(1).ids[0]
+    ids = _ids()
     objectness, cells, owners = instances.targets(ids)
     assert objectness.shape == (8, 12) and set(owners.tolist()) == {0, 1}
     assert int(objectness.sum()) == len(cells)
@@ -68,16 +96,18 @@ def test_an_empty_scene_and_a_speck_teach_nothing():
     assert not objectness.any() and not len(cells) and not len(owners)
 
 
-def test_instance_losses_are_finite_and_reach_every_parameter(config):
-    head = InstanceHead()
-    terms = instances.losses(head, _scenes(), torch.tensor([0, 1]), config, torch.Generator().manual_seed(0))
+def test_instance_losses_are_finite_and_reach_every_parameter():
+    head, ids = InstanceHead(), _ids()
+    maps = [torch.randn(2, c, 64 // s, 96 // s) for c, s in zip(CHANNELS, STRIDES, strict=True)]
+    detail = torch.randn(2, 5, 128, 192)
+    terms = instances.losses(head, maps, detail, torch.stack([ids, ids]), torch.Generator().manual_seed(0))
     sum(terms.values()).backward()
     assert all(torch.isfinite(v) for v in terms.values())
     assert all(p.grad is not None for p in head.parameters())
 
 
 def test_points_lie_in_the_picture_and_near_their_own_object():
-    ids, owners = _scenes(1).ids[0], torch.tensor([0, 1, 1])
+    ids, owners = _ids(), torch.tensor([0, 1, 1])
     points = instances.sample_points(ids, owners, torch.Generator().manual_seed(0))
     rows, cols = points.unbind(-1)
     assert points.shape == (3, instances.POINTS_NEAR + instances.POINTS_FAR, 2)
@@ -86,17 +116,55 @@ def test_points_lie_in_the_picture_and_near_their_own_object():
     assert (near.float().mean(1) > 0.3).all()
 
 
-def test_the_detail_of_a_cached_scene_is_that_of_the_network_input():
-    rng = np.random.default_rng(0)
-    rgb = rng.integers(0, 255, (128, 192, 3), np.uint8)
-    depth = rng.uniform(0.5, 1.5, (128, 192)).astype(np.float16).astype(np.float32)
-    _, detail, inner = network_input(rgb, depth)
-    scenes = _scenes(1)
-    scenes.detail = torch.from_numpy(np.round(detail[:3] * 128 + 127).astype(np.uint8))[None]
-    large = cv2.resize(depth, (2 * inner[0], 2 * inner[1]), interpolation=cv2.INTER_NEAREST)
-    scenes.detail_depth = torch.zeros(1, *detail.shape[1:]).half()
-    scenes.detail_depth[0, : large.shape[0], : large.shape[1]] = torch.from_numpy(large).half()
-    assert np.abs(detail_of(scenes, torch.tensor([0]))[0].numpy() - detail).max() < 0.01
+def test_a_picture_is_what_the_model_is_given_and_its_truth_lies_on_it():
+    scene = _scene()
+    seen = pictures.picture(scene, CLEAN, np.random.default_rng(0))
+    image, detail, _ = network_input(scene.rgb, scene.depth)
+    assert torch.equal(seen.image, torch.from_numpy(image)) and torch.equal(seen.detail, torch.from_numpy(detail))
+    red = (seen.image[0] > 0.3) & (seen.image[2] < -0.3)
+    assert torch.equal(red, seen.ids == 0) and torch.allclose(seen.depth[seen.ids == 0], torch.tensor(0.8))
+    assert seen.rays.tolist() == [300, 160, 120]
+
+
+def test_a_window_keeps_rays_and_truth_together():
+    scene, rng = _scene(), np.random.default_rng(1)
+    shares = []
+    for _ in range(40):
+        piece = pictures.window(scene, rng)
+        height, width = piece.instance_ids.shape
+        assert pictures.ASPECTS[0] - 0.02 < width / height < pictures.ASPECTS[1] + 0.02
+        left, top = scene.k[0, 2] - piece.k[0, 2], scene.k[1, 2] - piece.k[1, 2]
+        same = scene.instance_ids[int(top) : int(top) + height, int(left) : int(left) + width]
+        assert np.array_equal(piece.instance_ids, same) and (piece.instance_ids >= 0).any()
+        shares.append(width / 320)
+    assert min(shares) < 0.6 and max(shares) > 0.9
+
+
+def test_what_is_pasted_is_a_new_object_in_front_of_what_it_covers():
+    scene, rng = _scene(), np.random.default_rng(0)
+    more = pictures.pasted(scene, _scene(1), rng)
+    new = more.instance_ids == 2
+    assert new.sum() == (scene.instance_ids == 0).sum() or new.sum() == (scene.instance_ids == 1).sum()
+    assert more.depth[new].max() <= scene.depth[new].max() and np.array_equal(more.rgb[~new], scene.rgb[~new])
+    assert scene.instance_ids.max() == 1  # as it was
+
+
+def test_mirrored_pictures_and_repainted_walls_keep_their_objects():
+    scene = _scene()
+    turned = pictures.mirrored(scene)
+    assert np.array_equal(turned.rgb[:, ::-1], scene.rgb)
+    assert np.array_equal(turned.instance_ids[:, ::-1], scene.instance_ids)
+    wall = scene.instance_ids < 0
+    painted = pictures.repainted(scene.rgb, wall, np.random.default_rng(0))
+    assert np.array_equal(painted[~wall], scene.rgb[~wall]) and np.abs(painted[wall].astype(int) - 120).mean() > 10
+
+
+def test_batches_are_stacked_varied_and_the_same_for_a_seed(tmp_path):
+    _store(tmp_path, 0)
+    files = [tmp_path / "scene_0000000.npz"]
+    first, again = (next(pictures.batches(files, 3, 5, 0)) for _ in range(2))
+    assert first.image.shape == (3, 3, *pictures.INPUT) and first.ids.shape == (3, *pictures.INPUT)
+    assert torch.equal(first.detail, again.detail) and not torch.equal(first.detail[0], first.detail[1])
 
 
 def test_iou_of_nothing_and_of_itself():
@@ -122,23 +190,78 @@ def test_collate_pads_and_marks_the_padding():
 
 def test_draw_gives_a_batch_and_never_a_target_that_was_not_found(config):
     said = phrases.Phrases([[("name", "the mug", frozenset({0})), ("absent-name", "the cat", frozenset())]], {})
-    rows = language.draw([[_tokens([0]), _tokens([-1])]], phrases.grouped(said), random.Random(0), config)
-    assert len(rows) == config.batch
+    by_type = phrases.grouped(said)
+    rows = language.draw([[_tokens([0])]], [_tokens([-1])], by_type, random.Random(0), config)
+    rows += language.draw([[_tokens([0])]], [], by_type, random.Random(0), config)  # before anything is found
+    assert len(rows) == 2 * config.batch
     assert all(not targets or targets & set(tokens.owner.tolist()) for tokens, _, targets in rows)
 
 
-def test_training_resumes_where_it_stopped(config):
+def test_training_resumes_where_it_stopped_and_keeps_its_best(config):
+    figures = iter((1.0, 3.0, 2.0, 2.0))
+
     def once(minutes):
         module = torch.nn.Linear(2, 1)
         told = TrainingConfig(config.scenes, config.work, minutes=minutes, learning_rate=1e-2)
-        train(module, "toy", told, lambda: {"loss": module(torch.ones(4, 2)).pow(2).mean()}, lambda m: {"figure": 1.0})
+        step = lambda m: {"loss": m(torch.ones(4, 2)).pow(2).mean()}  # noqa: E731
+        train(module, "toy", told, step, lambda m: {"figure": next(figures)})
         return torch.load(config.work / "toy.pt", weights_only=False)
 
-    first = once(0.005)
-    second = once(0.01)
-    assert second["steps"] > first["steps"] and second["spent"] >= 0.6
+    first, second, third = once(0.005), once(0.01), once(0.015)
+    assert third["steps"] > second["steps"] > first["steps"] == loop.steps_of(config.work / "toy.pt") - (
+        third["steps"] - first["steps"]
+    )
     assert second["curve"][: len(first["curve"])] == first["curve"] and (config.work / "toy.png").is_file()
-    assert set(loop.averaged(config.work / "toy.pt")) == {"weight", "bias"}
+    best = loop.averaged(config.work / "toy.pt")
+    assert set(best) == {"weight", "bias"}
+    assert torch.equal(best["weight"], second["best"]["weights"]["weight"]) and third["best"]["value"] == 3.0
+
+
+def test_two_processes_end_at_the_same_step_with_the_same_weights(config, tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import json, sys, torch\n"
+        "from pathlib import Path\n"
+        "from accelerate import PartialState\n"
+        "from refseg_ros.training.config import TrainingConfig\n"
+        "from refseg_ros.training.loop import train\n"
+        "rank = PartialState(cpu=True).process_index\n"
+        "torch.manual_seed(0)\n"
+        "module = torch.nn.Linear(2, 1)\n"
+        "told = TrainingConfig(Path(sys.argv[1]), Path(sys.argv[2]), minutes=0.02, learning_rate=1e-2)\n"
+        "train(module, 'toy', told, lambda m: {'loss': m(torch.full((4, 2), rank + 1.0)).pow(2).mean()},"
+        " lambda m: {'figure': 1.0})\n"
+        "Path(sys.argv[2], f'{rank}.json').write_text(json.dumps(module.weight.tolist()))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    subprocess.run([*command, str(config.scenes), str(config.work)], check=True, timeout=240)
+    one, other = (json.loads((config.work / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert one == other
+
+
+def test_the_stages_run_side_by_side_through_to_the_weights(config, tmp_path):
+    for split in ("train", "val"):
+        for seed in range(3):
+            _store(config.scenes / split, seed)
+    instances.run(config)
+    language.read(config)
+    language.run(config)
+    assert {"instances", "reading", "language"} <= {p.stem for p in config.work.glob("*.pt")}
+    sets = tokens.true_tokens(instances.training_files(config.scenes / "train", 9), config.work, "train")
+    assert len(sets) == 3 and all(s.owner.tolist() == [0, 1] for s in sets[0])
+    assert sets[0][0].look.shape == (2, APPEARANCE) and not torch.equal(sets[0][0].look, sets[0][1].look)
+
+
+def test_slips_are_only_in_what_is_asked_to_have_them(tmp_path):
+    for seed in range(40):
+        _store(tmp_path / "s", seed)
+    files = sorted((tmp_path / "s").glob("*.npz"))
+    (tmp_path / "w").mkdir()
+    straight = phrases.read_phrases(files, tmp_path / "w", "straight")
+    slipped = phrases.read_phrases(files, tmp_path / "w", "slipped", slips=True)
+    assert set(straight.states) == {"the red box", "the cat"} and len(slipped.states) > 5
+    wrong = sum(text not in straight.states for rows in slipped.of_scene for _, text, _ in rows)
+    assert 0.05 < wrong / 80 < 0.4
 
 
 def test_a_phrase_is_right_when_its_very_set_is_picked_or_when_it_is_rejected():
@@ -157,5 +280,5 @@ def test_judging_names_the_owners_of_what_is_meant():
     said = phrases.Phrases([[("name", "the mug", frozenset({4}))], []], {"the mug": torch.randn(2, 384)})
     head = LanguageHead()
     torch.nn.init.constant_(head.meant.bias, 50.0)  # everything is meant
-    rows = language.judge(head, [[_tokens([4]), _tokens([4, -1])], [_tokens([0]), _tokens([0])]], said, found=True)
+    rows = language.judge(head, [_tokens([4, -1]), _tokens([0])], said)
     assert [(r.scene, r.type, r.picked) for r in rows] == [(0, "name", frozenset({4, -1}))]

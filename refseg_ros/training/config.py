@@ -8,7 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """scenes: folder with train/ and val/; work: caches, checkpoints, curves; minutes: wall clock of one stage."""
+    """scenes: folder with train/ and val/; work: caches, checkpoints, curves; minutes: wall clock of one stage;
+    workers: processes that prepare pictures, 0 for none of their own."""
 
     scenes: Path
     work: Path
@@ -19,6 +20,7 @@ class TrainingConfig:
     threads: int = 2
     seed: int = 0
     most_scenes: int = 5000
+    workers: int = 0
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -29,3 +31,8 @@ class TrainingConfig:
             raise ValueError(f"TrainingConfig.depth_dropout must be in [0, 1], not {self.depth_dropout}")
         if not (self.scenes / "train").is_dir():
             raise ValueError(f"TrainingConfig.scenes: {self.scenes}/train does not exist; generate the scenes first")
+
+
+def training_files(folder: Path, most: int) -> list[Path]:
+    """The first `most` training files of a folder."""
+    return sorted(folder.glob("scene_*.npz"))[:most]

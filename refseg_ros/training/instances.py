@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refseg_ros.models.compact.backbone import Backbone, mixed
 from refseg_ros.models.compact.instances import GRID_STRIDE, InstanceHead, apply_kernels, find_instances
-from refseg_ros.training.config import TrainingConfig
-from refseg_ros.training.features import CachedScenes, detail_of
-from refseg_ros.training.loop import averaged, train
+from refseg_ros.training.config import TrainingConfig, training_files
+from refseg_ros.training.loop import averaged, steps_of, train
+from refseg_ros.training.pictures import Picture, batches, plain
 
+VALIDATION_SCENES = 60
 MIN_AREA = 24  # mask pixels below which an object is not taught
 CELLS_PER_IMAGE = 24
 POINTS_NEAR, POINTS_FAR = 512, 256
@@ -61,21 +64,20 @@ def sample_points(ids_hw: Tensor, owners: Tensor, rng: torch.Generator) -> Tenso
 
 
 def losses(
-    head: InstanceHead, scenes: CachedScenes, index: Tensor, config: TrainingConfig, rng: torch.Generator
+    head: nn.Module, maps: list[Tensor], detail_bchw: Tensor, ids_bhw: Tensor, rng: torch.Generator
 ) -> dict[str, Tensor]:
-    """Objectness (focal) and masks (Dice + BCE at sampled points) of one batch."""
-    detail = detail_of(scenes, index)
-    keep = (torch.rand(len(index), 1, 1, 1, generator=rng) >= config.depth_dropout).float()
-    detail[:, 3:] *= keep
-    with torch.autocast("cpu", dtype=torch.bfloat16):  # a third faster where the processor has it
-        outputs = head([m[index].float() for m in scenes.maps], detail)
-    objectness, kernels, features = (x.float() for x in outputs)
+    """Objectness (focal) and masks (Dice + BCE at sampled points) of one batch. head: an InstanceHead, as it is or
+    wrapped; ids: on the processor."""
+    objectness, kernels, features = (x.float() for x in head(maps, detail_bchw))
+    device = features.device
     focal, dice, bce, positives = [], [], [], 0
-    for n, scene in enumerate(index.tolist()):
-        ids = scenes.ids[scene]
+    # Taken apart by unbind(), whose gradient is put together once: indexing would fill a whole tensor for each image.
+    apart = (objectness[:, 0].unbind(), kernels.unbind(), features.unbind())
+    for ids, found, kernel, feature in zip(ids_bhw, *apart, strict=True):
         truth, cells, owners = targets(ids)
-        p = objectness[n, 0].sigmoid()
-        cross = F.binary_cross_entropy_with_logits(objectness[n, 0], truth, reduction="none")
+        truth = truth.to(device)
+        p = found.sigmoid()
+        cross = F.binary_cross_entropy_with_logits(found, truth, reduction="none")
         weight = torch.where(truth > 0, 0.25 * (1 - p) ** 2, 0.75 * p**2)
         focal.append((weight * cross).sum())
         positives += max(1, len(cells))
@@ -84,10 +86,11 @@ def losses(
         chosen = torch.randperm(len(cells), generator=rng)[:CELLS_PER_IMAGE]
         cells, owners = cells[chosen], owners[chosen]
         rows, cols = sample_points(ids, owners, rng).unbind(-1)
+        true = (ids[rows, cols] == owners[:, None]).float().to(device)
+        rows, cols, cells = rows.to(device), cols.to(device), cells.to(device)
         flat = (rows * ids.shape[1] + cols).flatten()
-        at_points = features[n].flatten(1).index_select(1, flat).reshape(-1, *rows.shape).permute(1, 0, 2)
-        logits = apply_kernels(kernels[n][:, cells[:, 0], cells[:, 1]].T, cells, at_points, rows + 0.5, cols + 0.5)
-        true = (ids[rows, cols] == owners[:, None]).float()
+        at_points = feature.flatten(1).index_select(1, flat).reshape(-1, *rows.shape).permute(1, 0, 2)
+        logits = apply_kernels(kernel[:, cells[:, 0], cells[:, 1]].T, cells, at_points, rows + 0.5, cols + 0.5)
         # Dice on the points near the object only: there they are an even sample of it and its surroundings.
         mask, real = logits[:, :POINTS_NEAR].sigmoid(), true[:, :POINTS_NEAR]
         dice.append(1 - (2 * (mask * real).sum(1) + 1) / (mask.pow(2).sum(1) + real.sum(1) + 1))
@@ -101,16 +104,15 @@ def losses(
 
 
 @torch.no_grad()
-def evaluate(head: InstanceHead, scenes: CachedScenes, most: int = 60) -> dict[str, float]:
+def evaluate(head: InstanceHead, backbone: Backbone, pictures: Sequence[Picture]) -> dict[str, float]:
     """Mean best IoU per true object, recall at 0.5, and masks an image that match nothing."""
     head.eval()
     best, false = [], 0
-    for n in range(min(most, len(scenes))):
-        masks = predict(head, scenes, n)
-        ids = scenes.ids[n]
+    for picture in pictures:
+        masks = predict(head, backbone, picture)
         matched = torch.zeros(len(masks), dtype=torch.bool)
-        for number in ids.unique().tolist():
-            true = ids == number
+        for number in picture.ids.unique().tolist():
+            true = picture.ids == number
             if number < 0 or int(true.sum()) < MIN_AREA:
                 continue
             overlap = iou(masks, true)
@@ -118,18 +120,24 @@ def evaluate(head: InstanceHead, scenes: CachedScenes, most: int = 60) -> dict[s
             matched |= overlap > 0.5
         false += int((~matched).sum())
     values = torch.tensor(best)
-    count = min(most, len(scenes))
-    return {"iou": float(values.mean()), "recall": float((values > 0.5).float().mean()), "false": false / count}
+    return {
+        "iou": float(values.mean()),
+        "recall": float((values > 0.5).float().mean()),
+        "false": false / max(1, len(pictures)),
+    }
 
 
-@torch.no_grad()
-def predict(head: InstanceHead, scenes: CachedScenes, n: int, use_depth: bool = True) -> Tensor:
-    """Found masks of scene n: bool (N, H, W), best first."""
-    detail = detail_of(scenes, torch.tensor([n]))
+@torch.inference_mode()
+def predict(head: InstanceHead, backbone: Backbone, picture: Picture, use_depth: bool = True) -> Tensor:
+    """Found masks of a picture: bool (N, H, W), best first."""
+    device = next(head.parameters()).device
+    detail = picture.detail[None].clone()
     detail[:, 3:] *= float(use_depth)
-    objectness, kernels, features = head([m[n : n + 1].float() for m in scenes.maps], detail)
-    logits, _ = find_instances(objectness[0], kernels[0], features[0])
-    return logits > 0
+    with mixed(device.type):
+        outputs = head(backbone(picture.image[None].to(device)), detail.to(device))
+    objectness, kernels, features = (x[0].float() for x in outputs)
+    logits, _ = find_instances(objectness, kernels, features)
+    return (logits > 0).cpu()
 
 
 def iou(masks_nhw: Tensor, true_hw: Tensor) -> Tensor:
@@ -140,16 +148,27 @@ def iou(masks_nhw: Tensor, true_hw: Tensor) -> Tensor:
     return common / (masks_nhw | true_hw).flatten(1).sum(1).clamp(min=1)
 
 
-def run(config: TrainingConfig, scenes: CachedScenes, validation: CachedScenes) -> nn.Module:
-    """Train the head; its averaged weights."""
+def run(config: TrainingConfig) -> None:
+    """Train the head; <work>/instances.pt holds it."""
     torch.manual_seed(config.seed)
-    rng = torch.Generator().manual_seed(config.seed)
-    head = InstanceHead()
+    head, backbone = InstanceHead(), Backbone()
+    done = steps_of(config.work / "instances.pt")
+    rng = torch.Generator().manual_seed(config.seed + done)
+    paths = training_files(config.scenes / "train", config.most_scenes)
+    drawn = batches(paths, config.batch, config.seed + done, config.workers)
+    shown = [plain(p) for p in training_files(config.scenes / "val", VALIDATION_SCENES)]
 
-    def step() -> dict[str, Tensor]:
-        return losses(head, scenes, torch.randint(len(scenes), (config.batch,), generator=rng), config, rng)
+    def step(module: nn.Module) -> dict[str, Tensor]:
+        batch = next(drawn)
+        device = next(module.parameters()).device
+        detail = batch.detail
+        detail[:, 3:] *= (torch.rand(len(detail), 1, 1, 1, generator=rng) >= config.depth_dropout).float()
+        with mixed(device.type):
+            maps = backbone.to(device)(batch.image.to(device))
+        # Not channels last: the gradient of GroupNorm takes 17 times as long there.
+        return losses(module, [m.contiguous() for m in maps], detail.to(device), batch.ids, rng)
 
-    return train(head, "instances", config, step, lambda average: evaluate(average, validation))  # type: ignore[arg-type]
+    train(head, "instances", config, step, lambda average: evaluate(average, backbone, shown))  # type: ignore[arg-type]
 
 
 def trained_instances(work: Path) -> InstanceHead:

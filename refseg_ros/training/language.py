@@ -1,4 +1,7 @@
-"""Stage two: which instances a phrase means, and whether any; on true masks and on the ones stage one finds."""
+"""Which instances a phrase means, and whether any: stage `reading` on true masks, stage `language` on found ones, too.
+
+Reading needs nothing of stage one, so the two run side by side.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from torch import Tensor, nn
 
 from refseg_ros.models.compact.language import LanguageHead
 from refseg_ros.models.compact.tokens import GEOMETRY
-from refseg_ros.training.config import TrainingConfig
-from refseg_ros.training.features import CachedScenes
+from refseg_ros.training.config import TrainingConfig, training_files
 from refseg_ros.training.instances import trained_instances
-from refseg_ros.training.loop import train
+from refseg_ros.training.loop import averaged, steps_of, train
 from refseg_ros.training.phrases import Phrases, grouped, read_phrases
-from refseg_ros.training.tokens import TokenSet, tokens_of
+from refseg_ros.training.tokens import TokenSet, found_tokens, true_tokens
 
 PHRASES_PER_SCENE = 4
+FOUND = 0.6  # share of what is taught on found masks, once there are any
 NO_DEPTH = slice(5, GEOMETRY)
 # Types are drawn equally often, though relations are many and all-of are few; what is hard to learn, more often.
 DRAWN = {
@@ -47,14 +50,17 @@ def collate(
 
 
 def draw(
-    tokens: list[list[TokenSet]], by_type: list[dict[str, list[tuple[str, str, frozenset[int]]]]], rng: random.Random,
-    config: TrainingConfig,
+    true: list[list[TokenSet]], found: list[TokenSet], by_type: list[dict[str, list[tuple[str, str, frozenset[int]]]]],
+    rng: random.Random, config: TrainingConfig,
 ) -> list[tuple[TokenSet, str, frozenset[int]]]:
-    """A batch: scenes at random, true or found instances at random, types by DRAWN; looks and places a little off."""
+    """A batch: scenes at random, true or found instances at random, types by DRAWN; looks and places a little off.
+
+    found: empty before stage one is done.
+    """  # fmt: skip
     rows: list[tuple[TokenSet, str, frozenset[int]]] = []
     while len(rows) < config.batch:
-        n = rng.randrange(len(tokens))
-        chosen = tokens[n][int(rng.random() < 0.6)]
+        n = rng.randrange(len(true))
+        chosen = found[n] if found and rng.random() < FOUND else rng.choice(true[n])
         if not len(chosen.owner) or not by_type[n]:
             continue
         # A place that is 0 is one that is not known, and must stay so.
@@ -72,26 +78,43 @@ def draw(
     return rows[: config.batch]
 
 
-def run(config: TrainingConfig, scenes: CachedScenes, validation: CachedScenes) -> nn.Module:
-    """Train the language head; its averaged weights. Needs the checkpoint of stage one."""
-    instances = trained_instances(config.work)
-    tokens = tokens_of(scenes, instances, config.work, "train")
-    val_tokens = tokens_of(validation, instances, config.work, "val")
-    phrases = read_phrases(config.scenes / "train", config.work, config.most_scenes)
-    val_phrases = read_phrases(config.scenes / "val", config.work, config.most_scenes, most_of_type=2)
-    torch.manual_seed(config.seed)
-    by_type = grouped(phrases)
-    rng, head = random.Random(config.seed), LanguageHead()
+def read(config: TrainingConfig) -> None:
+    """Stage `reading`: from nothing, on true masks; <work>/reading.pt holds it."""
+    _run("reading", config, LanguageHead(), found=False)
 
-    def step() -> dict[str, Tensor]:
-        inputs, meant, fits = collate(draw(tokens, by_type, rng, config), phrases.states)
-        meant_logits, fits_logits = head(*inputs)
+
+def run(config: TrainingConfig) -> None:
+    """Stage `language`: from what `reading` came to, on found masks, too; <work>/language.pt holds it."""
+    head = LanguageHead()
+    head.load_state_dict(averaged(config.work / "reading.pt"))
+    _run("language", config, head, found=True)
+
+
+def _run(name: str, config: TrainingConfig, head: LanguageHead, found: bool) -> None:
+    files = {split: training_files(config.scenes / split, config.most_scenes) for split in ("train", "val")}
+    true, true_val = (true_tokens(paths, config.work, split) for split, paths in files.items())
+    seen: list[TokenSet] = []
+    judged = [sets[0] for sets in true_val]
+    if found:
+        instances = trained_instances(config.work)
+        seen, judged = (found_tokens(paths, instances, config.work, split) for split, paths in files.items())
+    phrases = read_phrases(files["train"], config.work, "train", slips=True)
+    val_phrases = read_phrases(files["val"], config.work, "val", most_of_type=2)
+    torch.manual_seed(config.seed)
+    done = steps_of(config.work / f"{name}.pt")
+    by_type, rng = grouped(phrases), random.Random(config.seed + done)
+
+    def step(module: nn.Module) -> dict[str, Tensor]:
+        device = next(module.parameters()).device
+        inputs, meant, fits = collate(draw(true, seen, by_type, rng, config), phrases.states)
+        meant_logits, fits_logits = module(*(t.to(device) for t in inputs))
+        meant, fits = meant.to(device), fits.to(device)
         real = meant >= 0
         each = F.binary_cross_entropy_with_logits(meant_logits[real], meant[real], reduction="none")
         weight = torch.where(meant[real] > 0, 2.0, 1.0)
         return {"meant": (each * weight).mean() * 2, "fits": F.binary_cross_entropy_with_logits(fits_logits, fits)}
 
-    return train(head, "language", config, step, lambda m: evaluate(m, val_tokens, val_phrases))  # type: ignore[arg-type]
+    train(head, name, config, step, lambda module: evaluate(module, judged, val_phrases))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,28 +130,38 @@ class Judged:
 
 
 @torch.no_grad()
-def judge(head: nn.Module, tokens: list[list[TokenSet]], phrases: Phrases, found: bool) -> list[Judged]:
-    """What the head says to every phrase, on the true instances or on the found ones."""
+def judge(head: nn.Module, tokens: list[TokenSet], phrases: Phrases) -> list[Judged]:
+    """What the head says to every phrase of every scene."""
     head.eval()
+    device = next(head.parameters()).device
     out = []
-    for number, (sets, rows) in enumerate(zip(tokens, phrases.of_scene, strict=True)):
-        chosen = sets[int(found)]
+    for number, (chosen, rows) in enumerate(zip(tokens, phrases.of_scene, strict=True)):
         if not len(chosen.owner) or not rows:
             continue
         inputs, _, _ = collate([(chosen, text, targets) for _, text, targets in rows], phrases.states)
-        meant, fits = head(*inputs)
+        meant, fits = (t.cpu() for t in head(*(t.to(device) for t in inputs)))
         for (kind, _, targets), m, f in zip(rows, meant, fits, strict=True):
             picked = frozenset(int(o) for o, logit in zip(chosen.owner, m, strict=False) if logit > 0)
             out.append(Judged(number, kind, float(f), picked, targets))
     return out
 
 
-def evaluate(head: nn.Module, tokens: list[list[TokenSet]], phrases: Phrases) -> dict[str, float]:
-    """On found masks: exact sets right, absent phrases rejected, present ones accepted (at 0.5)."""
-    rows = judge(head, tokens, phrases, found=True)
+def evaluate(head: nn.Module, tokens: list[TokenSet], phrases: Phrases) -> dict[str, float]:
+    """Exact sets right, absent phrases rejected, present ones accepted (at 0.5); `right` is the mean of the kinds'."""
+    rows = judge(head, tokens, phrases)
     absent, present = [r for r in rows if not r.targets], [r for r in rows if r.targets]
+    kinds: dict[str, list[bool]] = {}
+    for r in rows:
+        kinds.setdefault(r.type, []).append(r.picked == r.targets and r.fits > 0 if r.targets else r.fits < 0)
     return {
+        "right": sum(sum(v) / len(v) for v in kinds.values()) / max(1, len(kinds)),
         "exact": sum(r.picked == r.targets for r in present) / max(1, len(present)),
+        "relation": _share(kinds.get("relation", [])),
+        "ordinal": _share(kinds.get("ordinal", [])),
         "rejected": sum(r.fits < 0 for r in absent) / max(1, len(absent)),
         "accepted": sum(r.fits > 0 for r in present) / max(1, len(present)),
     }
+
+
+def _share(right: list[bool]) -> float:
+    return sum(right) / len(right) if right else float("nan")

@@ -1,4 +1,4 @@
-"""What both stages share: a run by the clock, one-cycle learning rate, moving average, checkpoints, curves."""
+"""What all stages share: a run by the clock, through Accelerate: one-cycle learning rate, moving average, curves."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from refseg_ros.training.config import TrainingConfig
@@ -16,24 +19,29 @@ REPORT_S = 150  # validation takes seconds, and its time is not training time
 
 
 def train(
-    module: nn.Module, name: str, config: TrainingConfig, step: Callable[[], dict[str, Tensor]],
+    module: nn.Module, name: str, config: TrainingConfig, step: Callable[[nn.Module], dict[str, Tensor]],
     validate: Callable[[nn.Module], dict[str, float]],
-) -> nn.Module:
-    """Train for config.minutes (checkpointed time counts) and return the moving average of the weights.
+) -> None:
+    """Train for config.minutes (checkpointed time counts); <work>/<name>.pt holds all, and resumes.
 
-    step() gives the losses of one batch by name; their sum is minimised. The checkpoint <work>/<name>.pt resumes.
+    step() is given the module to call, on its device, and gives the losses of one batch by name; their sum is
+    minimised. The checkpoint keeps the moving average of the weights where validate()'s first figure was best.
     """  # fmt: skip
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16")
     checkpoint = config.work / f"{name}.pt"
     optimizer = torch.optim.AdamW(module.parameters(), lr=config.learning_rate, weight_decay=0.02)
+    module.to(accelerator.device)
     follow = torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
     average = torch.optim.swa_utils.AveragedModel(module, multi_avg_fn=follow)
     spent, steps, curve = 0.0, 0, []
+    best: dict[str, Any] = {"value": -math.inf, "weights": {}}
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=False)
+        state = torch.load(checkpoint, weights_only=False, map_location=accelerator.device)
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
         average.load_state_dict(state["average"])
-        spent, steps, curve = state["spent"], state["steps"], state["curve"]
+        spent, steps, curve, best = state["spent"], state["steps"], state["curve"], state["best"]
+    prepared, optimizer = accelerator.prepare(module, optimizer)
     total, last_report = config.minutes * 60, 0.0
     running: dict[str, float] = {}
     mark = time.monotonic()
@@ -43,33 +51,55 @@ def train(
         rate = config.learning_rate * min(1.0, (steps + 1) / 200) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        losses = step()
+        losses = step(prepared)
         optimizer.zero_grad()
-        torch.stack(list(losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(module.parameters(), 2.0)
+        accelerator.backward(torch.stack(list(losses.values())).sum())
+        accelerator.clip_grad_norm_(module.parameters(), 2.0)
         optimizer.step()
         average.update_parameters(module)
         steps += 1
         for key, value in losses.items():
             running[key] = 0.98 * running.get(key, float(value.detach())) + 0.02 * float(value.detach())
         now = time.monotonic()
-        spent, mark = spent + now - mark, now
+        spent, mark = _agreed(accelerator, spent + now - mark), now
         if spent - last_report > REPORT_S or spent >= total:
             last_report = spent
-            figures = validate(average.module)
-            curve.append({"step": steps, "seconds": spent, **running, **figures})
-            shown = ", ".join(f"{k} {v:.3f}" for k, v in {**running, **figures}.items())
-            print(f"{name}: {spent / 60:.1f} of {config.minutes:g} min, step {steps}: {shown}", flush=True)
-            partial = checkpoint.with_suffix(".partial")
-            torch.save(
-                {"module": module.state_dict(), "optimizer": optimizer.state_dict(), "average": average.state_dict(),
-                 "spent": spent, "steps": steps, "curve": curve}, partial,
-            )  # fmt: skip
-            partial.rename(checkpoint)
-            draw_curve(curve, config.work / f"{name}.png")
+            if accelerator.is_main_process:
+                figures = validate(average.module)
+                curve.append({"step": steps, "seconds": spent, **running, **figures})
+                shown = ", ".join(f"{k} {v:.3f}" for k, v in {**running, **figures}.items())
+                print(f"{name}: {spent / 60:.1f} of {config.minutes:g} min, step {steps}: {shown}", flush=True)
+                if (first := next(iter(figures.values()))) >= best["value"]:
+                    best = {"value": first, "weights": _of(average)}
+                _write(
+                    checkpoint, module=module.state_dict(), optimizer=optimizer.state_dict(),
+                    average=average.state_dict(), spent=spent, steps=steps, curve=curve, best=best,
+                )  # fmt: skip
+                draw_curve(curve, config.work / f"{name}.png")
+            accelerator.wait_for_everyone()
             module.train()
             mark = time.monotonic()
-    return average.module
+    accelerator.free_memory()
+
+
+def _agreed(accelerator: Accelerator, seconds: float) -> float:
+    """The first process's clock, so that all of them end at the same step."""
+    if accelerator.num_processes == 1:
+        return seconds
+    return float(broadcast(torch.tensor(seconds, dtype=torch.float64, device=accelerator.device)))
+
+
+def _of(average: nn.Module) -> dict[str, Tensor]:
+    """A copy of a moving average, under the module's own names."""
+    named = average.state_dict()
+    return {k.removeprefix("module."): v.cpu().clone() for k, v in named.items() if k.startswith("module.")}
+
+
+def _write(checkpoint: Path, **state: Any) -> None:
+    """Whole or not at all."""
+    partial = checkpoint.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.rename(checkpoint)
 
 
 def draw_curve(curve: list[dict[str, float]], path: Path) -> None:
@@ -91,6 +121,10 @@ def draw_curve(curve: list[dict[str, float]], path: Path) -> None:
 
 
 def averaged(checkpoint: Path) -> dict[str, Tensor]:
-    """The moving average of a checkpoint, under the module's own names."""
-    state = torch.load(checkpoint, weights_only=False)["average"]
-    return {k.removeprefix("module."): v for k, v in state.items() if k.startswith("module.")}
+    """The best moving average of a checkpoint, under the module's own names."""
+    return dict(torch.load(checkpoint, weights_only=False, map_location="cpu")["best"]["weights"])
+
+
+def steps_of(checkpoint: Path) -> int:
+    """Steps a stage has been trained for; none without a checkpoint."""
+    return int(torch.load(checkpoint, weights_only=False, map_location="cpu")["steps"]) if checkpoint.exists() else 0

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor
 
+from refseg_ros.evaluation.perturb import typos, word_order
 from refseg_ros.models.compact.language import TextEncoder
 from refseg_ros.sim.stored import load_expressions
+
+TYPED_WRONG, IN_WRONG_ORDER = 0.15, 0.04
 
 
 @dataclass(eq=False)
@@ -22,18 +27,20 @@ class Phrases:
     states: dict[str, Tensor]
 
 
-def read_phrases(folder: Path, work: Path, most: int, most_of_type: int = 4) -> Phrases:
-    """Choose phrases of the first `most` scenes and encode each distinct text once; kept between runs.
+def read_phrases(paths: Sequence[Path], work: Path, name: str, most_of_type: int = 4, slips: bool = False) -> Phrases:
+    """Choose phrases of some scenes and encode each distinct text once; kept between runs.
+
+    slips: some are written as people write: a slip of the finger or two, two words in the wrong order.
 
     Of expressions with several phrases none is taken: each of them stands in an expression of its own. Nor are those
     that exclude something ("all the bowls but the white one"): taking away is not the model's work.
     """
-    path = work / f"phrases_{folder.name}.pt"
+    path = work / f"phrases_{name}.pt"
     if path.exists():
         return torch.load(path, weights_only=False)
-    rng = random.Random(0)
+    rng, slip = random.Random(0), np.random.default_rng(0)
     of_scene, texts = [], set()
-    for scene in sorted(folder.glob("scene_*.npz"))[:most]:
+    for scene in paths:
         expressions = load_expressions(scene)
         rows: list[tuple[str, str, frozenset[int]]] = []
         kinds: dict[str, int] = {}
@@ -41,7 +48,7 @@ def read_phrases(folder: Path, work: Path, most: int, most_of_type: int = 4) -> 
             if len(e["phrases"]) > 1 or e.get("excluded") or kinds.get(e["type"], 0) >= most_of_type:
                 continue
             kinds[e["type"]] = kinds.get(e["type"], 0) + 1
-            text = e["phrases"][0].lower()
+            text = _slipped(e["phrases"][0], slip).lower() if slips else e["phrases"][0].lower()
             rows.append((e["type"], text, frozenset(e["targets"][0])))
             texts.add(text)
         of_scene.append(rows)
@@ -55,6 +62,13 @@ def read_phrases(folder: Path, work: Path, most: int, most_of_type: int = 4) -> 
     phrases = Phrases(of_scene, states)
     torch.save(phrases, path)
     return phrases
+
+
+def _slipped(text: str, rng: np.random.Generator) -> str:
+    chance = rng.random()
+    if chance < TYPED_WRONG:
+        return typos(text, int(rng.integers(1, 3)), rng)
+    return word_order(text, 1, rng) if chance < TYPED_WRONG + IN_WRONG_ORDER else text
 
 
 def grouped(phrases: Phrases) -> list[dict[str, list[tuple[str, str, frozenset[int]]]]]:

@@ -37,7 +37,8 @@ class StageConfig:
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """scenes: folder with train/ and val/; work: caches, checkpoints and curves; target: the weights file, without it
-    the model's own; stages: by name; most_scenes: of each split."""
+    the model's own; stages: by name; most_scenes: of each split;
+    workers: processes that prepare pictures, besides."""
 
     scenes: Path
     work: Path
@@ -47,6 +48,7 @@ class RunConfig:
     seed: int = 0
     most_scenes: int = 5000
     depth_dropout: float = 0.25
+    workers: int = 0
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.most_scenes < 1:
@@ -59,7 +61,7 @@ class RunConfig:
             return TrainingConfig(
                 self.scenes, self.work, minutes=of_stage.minutes, batch=of_stage.batch, seed=self.seed,
                 learning_rate=of_stage.learning_rate, depth_dropout=self.depth_dropout, threads=self.threads,
-                most_scenes=self.most_scenes,
+                most_scenes=self.most_scenes, workers=self.workers,
             )  # fmt: skip
         except ValueError as error:
             raise ConfigError(str(error)) from error
@@ -77,14 +79,51 @@ class Trainer:
 
 def _compact(config: RunConfig) -> None:
     from refseg_ros.models.compact import SHIPPED
-    from refseg_ros.training import export, features, instances, language
+    from refseg_ros.training import export, instances, language
 
-    first = config.stage("instances")
-    train = features.cached(config.scenes / "train", config.work, config.most_scenes)
-    validation = features.cached(config.scenes / "val", config.work, config.most_scenes)
-    instances.run(first, train, validation)
-    language.run(config.stage("language"), train, validation)
-    export.run(config.stage("language"), validation, config.target or SHIPPED)
+    config.work.mkdir(parents=True, exist_ok=True)
+    _together(config, instances.run, config.stage("instances"), language.read, config.stage("reading"))
+    language.run(config.stage("language"))
+    export.run(config.stage("language"), config.target or SHIPPED)
+
+
+def _together(
+    config: RunConfig, first: Callable[[TrainingConfig], None], told_first: TrainingConfig,
+    second: Callable[[TrainingConfig], None], told_second: TrainingConfig,
+) -> None:
+    """Two stages that need nothing of each other: side by side on a processor with threads for both, else in turn.
+
+    Small networks gain little from a second thread: one each makes nearly twice the steps. On GPUs, which have work
+    enough in either, they run in turn.
+    """  # fmt: skip
+    import torch
+
+    if config.threads < 2 or torch.cuda.is_available():
+        first(told_first)
+        second(told_second)
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads - threads // 2)
+    spawn = torch.multiprocessing.get_context("spawn")
+    beside = spawn.Process(target=_beside, args=(threads // 2, second, told_second))
+    beside.start()
+    try:
+        first(told_first)
+    except BaseException:
+        beside.terminate()
+        raise
+    finally:
+        beside.join()
+        torch.set_num_threads(threads)
+    if beside.exitcode:
+        raise RuntimeError(f"the stage in {second.__module__} failed (exit code {beside.exitcode}); it said why above")
+
+
+def _beside(threads: int, stage: Callable[[TrainingConfig], None], told: TrainingConfig) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    stage(told)
 
 
 def _single_mask(config: RunConfig) -> None:
@@ -97,7 +136,7 @@ def _single_mask(config: RunConfig) -> None:
 TRAINERS: Mapping[str, Trainer] = MappingProxyType(
     {
         # A false accept rate of 2 % can be promised from 49 images with an absent phrase on.
-        "compact": Trainer(("instances", "language"), _compact, validation=60),
+        "compact": Trainer(("instances", "reading", "language"), _compact, validation=60),
         "single-mask": Trainer(("masks",), _single_mask),
     }
 )

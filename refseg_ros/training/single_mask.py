@@ -27,7 +27,7 @@ from refseg_ros.models.weights import sha256
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import load_scene
 from refseg_ros.training.config import TrainingConfig
-from refseg_ros.training.loop import train
+from refseg_ros.training.loop import averaged, train
 
 STRIDE = 4
 PHRASES_PER_SCENE = 10
@@ -113,9 +113,16 @@ def batch_of(data: MaskPhrases, chosen: list[int]) -> tuple[list[Tensor], Tensor
     return [m[index].float() for m in data.maps], states, valid, true
 
 
-def losses(head: SingleMaskHead, data: MaskPhrases, chosen: list[int]) -> dict[str, Tensor]:
-    """Cross entropy and Dice of one batch."""
-    maps, words, valid, true = batch_of(data, chosen)
+def _moved(
+    batch: tuple[list[Tensor], Tensor, Tensor, Tensor], device: torch.device
+) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
+    maps, words, valid, true = batch
+    return [m.to(device) for m in maps], words.to(device), valid.to(device), true.to(device)
+
+
+def losses(head: nn.Module, data: MaskPhrases, chosen: list[int]) -> dict[str, Tensor]:
+    """Cross entropy and Dice of one batch. head: a SingleMaskHead, as it is or wrapped."""
+    maps, words, valid, true = _moved(batch_of(data, chosen), next(head.parameters()).device)
     logits = head(maps, words, valid)
     p = logits.sigmoid()
     dice = 1 - (2 * (p * true).sum((1, 2)) + 1) / (p.sum((1, 2)) + true.sum((1, 2)) + 1)
@@ -126,10 +133,11 @@ def losses(head: SingleMaskHead, data: MaskPhrases, chosen: list[int]) -> dict[s
 def evaluate(head: nn.Module, data: MaskPhrases, most: int = 256) -> dict[str, float]:
     """Mean IoU over the first rows, at stride 4."""
     head.eval()
-    found = []
+    found, device = [], next(head.parameters()).device
     step = max(1, len(data.rows) // most)
     for start in range(0, len(data.rows), 16 * step):
-        maps, words, valid, true = batch_of(data, list(range(start, min(start + 16 * step, len(data.rows)), step)))
+        chosen = list(range(start, min(start + 16 * step, len(data.rows)), step))
+        maps, words, valid, true = _moved(batch_of(data, chosen), device)
         mask, real = head(maps, words, valid) > 0, true > 0
         union = (mask | real).sum((1, 2)).clamp(min=1)
         found += ((mask & real).sum((1, 2)) / union).tolist()
@@ -144,15 +152,17 @@ def run(config: TrainingConfig, target: Path = SINGLE_MASK_WEIGHTS) -> None:
     validation = cached(config.scenes / "val", config.work, VALIDATION_SCENES)
     head = SingleMaskHead()
 
-    def step() -> dict[str, Tensor]:
-        return losses(head, data, [rng.randrange(len(data.rows)) for _ in range(config.batch)])
+    def step(module: nn.Module) -> dict[str, Tensor]:
+        return losses(module, data, [rng.randrange(len(data.rows)) for _ in range(config.batch)])
 
-    average = train(head, "single_mask", config, step, lambda module: evaluate(module, validation))
+    train(head, "single_mask", config, step, lambda module: evaluate(module, validation))
+    best = averaged(config.work / "single_mask.pt")
+    head.load_state_dict(best)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half().contiguous() for k, v in average.state_dict().items()}, target)
+    save_file({k: v.half().contiguous() for k, v in best.items()}, target)
     card = {
         "name": "single-mask", "sha256": sha256(target), "parameters": sum(p.numel() for p in head.parameters()),
         "scenes": len(data.ids), "phrases": len(data.rows), "minutes": config.minutes,
-        "measured": evaluate(average, validation),
+        "measured": evaluate(head, validation),
     }  # fmt: skip
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from rich.progress import track
 from torch import Tensor
 
-from refseg_ros.models.compact.backbone import Backbone
+from refseg_ros.models.compact.backbone import Backbone, mixed
 from refseg_ros.models.compact.crops import crop_features, square_crops
 from refseg_ros.models.compact.instances import InstanceHead
 from refseg_ros.models.compact.tokens import instance_tokens
-from refseg_ros.training.features import CachedScenes, normalised
+from refseg_ros.sim.sensor import SensorModel
+from refseg_ros.sim.stored import load_scene
 from refseg_ros.training.instances import MIN_AREA, iou, predict
+from refseg_ros.training.pictures import Picture, picture, plain
+
+LOOKS = 2  # pictures of a scene that true masks are shown in, each by another sensor in another light
 
 
 @dataclass(eq=False)
@@ -29,57 +32,56 @@ class TokenSet:
     owner: Tensor
 
 
-def varied_look(detail_chw: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """The picture under another light and from farther away: contrast, gain by colour, saturation, lost detail."""
-    height, width = detail_chw.shape[1:]
-    shrink = rng.uniform(1, 2.5) if rng.random() < 0.5 else 1
-    small = cv2.resize(detail_chw.transpose(1, 2, 0), None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
-    out = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-    grey = out.mean(2, keepdims=True)
-    out = (grey + (out - grey) * rng.uniform(0.7, 1.2) + 1) * rng.uniform(0.65, 1.4) * rng.uniform(0.92, 1.08, 3) - 1
-    middle = out.mean()
-    out = middle + (out - middle) * rng.uniform(0.75, 1.25)
-    return np.clip(out, -1, 1).astype(np.float32).transpose(2, 0, 1)
+def tokens(seen: Picture, masks_nhw: Tensor, owner_n: Tensor, backbone: Backbone) -> TokenSet:
+    """As the model makes them of its own masks."""
+    pictures, weights = square_crops(seen.detail.numpy(), masks_nhw.numpy())
+    with mixed("cpu"):
+        crops = crop_features(backbone, torch.from_numpy(pictures), torch.from_numpy(weights)).float()
+    focal, cx, cy = seen.rays.tolist()
+    look, place = instance_tokens(masks_nhw, crops, seen.image, seen.depth, (focal, cx, cy))
+    return TokenSet(look.half(), place, owner_n)
 
 
-def _tokens(
-    scenes: CachedScenes, n: int, masks: Tensor, owner: Tensor, backbone: Backbone, rng: np.random.Generator | None
-) -> TokenSet:
-    """rng: vary the look."""
-    focal, cx, cy = scenes.rays[n].tolist()
-    detail = normalised(scenes.detail[n]).numpy()
-    detail = detail if rng is None else varied_look(detail, rng)
-    pictures, weights = square_crops(detail, masks.numpy())
-    crops = crop_features(backbone, torch.from_numpy(pictures), torch.from_numpy(weights))
-    small = torch.from_numpy(cv2.resize(detail.transpose(1, 2, 0), masks.shape[:0:-1], interpolation=cv2.INTER_AREA))
-    look, place = instance_tokens(masks, crops, small.permute(2, 0, 1), scenes.depth[n].float(), (focal, cx, cy))
-    return TokenSet(look.half(), place, owner)
+def _true(seen: Picture) -> tuple[Tensor, Tensor]:
+    """Masks of the objects large enough to be taught, (N, H, W), and their numbers (N,)."""
+    numbers, areas = seen.ids[seen.ids >= 0].unique(return_counts=True)
+    numbers = numbers[areas >= MIN_AREA]
+    return seen.ids[None] == numbers[:, None, None], numbers.long()
 
 
 @torch.no_grad()
-def tokens_of(scenes: CachedScenes, head: InstanceHead, work: Path, name: str) -> list[list[TokenSet]]:
-    """For each scene the tokens of the true instances, looks varied, and of the found masks; kept between runs."""
-    path = work / f"tokens_{name}.pt"
+def true_tokens(paths: Sequence[Path], work: Path, name: str) -> list[list[TokenSet]]:
+    """For each scene the true instances in LOOKS pictures; kept between runs."""
+    path = work / f"tokens_true_{name}.pt"
     if path.exists():
-        return torch.load(path, weights_only=False)
+        return list(torch.load(path, weights_only=False))
+    backbone, rng, out = Backbone(), np.random.default_rng(0), []
+    for file in track(paths, description=f"true instances of {name}"):
+        scene, sets = load_scene(file), []
+        for look in range(LOOKS):
+            seen = picture(scene, SensorModel.drawn(rng), rng, light=look > 0)
+            sets.append(tokens(seen, *_true(seen), backbone))
+        out.append(sets)
+    torch.save(out, path)
+    return out
+
+
+@torch.no_grad()
+def found_tokens(paths: Sequence[Path], head: InstanceHead, work: Path, name: str) -> list[TokenSet]:
+    """For each scene the masks that stage one finds; a quarter of them found without depth; kept between runs."""
+    path = work / f"tokens_found_{name}.pt"
+    if path.exists():
+        return list(torch.load(path, weights_only=False))
     head.eval()
-    backbone, rng = Backbone(), np.random.default_rng(0)
-    out = []
-    for n in track(range(len(scenes)), description=f"instance tokens of {name}"):
-        ids = scenes.ids[n]
-        numbers = [i for i in ids.unique().tolist() if i >= 0 and int((ids == i).sum()) >= MIN_AREA]
-        true = torch.stack([ids == i for i in numbers]) if numbers else torch.zeros(0, *ids.shape, dtype=torch.bool)
-        found = predict(head, scenes, n, use_depth=n % 4 != 0)
-        owner = torch.full((len(found),), -1)
-        if len(found) and numbers:
-            overlap = torch.stack([iou(found, t) for t in true])  # (objects, found)
-            best, which = overlap.max(0)
-            owner = torch.where(best > 0.4, torch.tensor(numbers)[which], -1)
-        out.append(
-            [
-                _tokens(scenes, n, true, torch.tensor(numbers), backbone, rng),
-                _tokens(scenes, n, found, owner, backbone, None),
-            ]
-        )
+    backbone, out = Backbone(), []
+    for n, file in enumerate(track(paths, description=f"found instances of {name}")):
+        seen = plain(file)
+        masks = predict(head, backbone, seen, use_depth=n % 4 != 0)
+        true, numbers = _true(seen)
+        owner = torch.full((len(masks),), -1)
+        if len(masks) and len(true):
+            best, which = torch.stack([iou(masks, t) for t in true]).max(0)  # over (objects, found)
+            owner = torch.where(best > 0.4, numbers[which], -1)
+        out.append(tokens(seen, masks, owner, backbone))
     torch.save(out, path)
     return out

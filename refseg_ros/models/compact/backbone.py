@@ -33,6 +33,8 @@ class Backbone(nn.Module):
             self.net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
         self.requires_grad_(False)
         self.eval()
+        # Convolutions run 1.5 times as fast on a processor.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def train(self, mode: bool = True) -> Backbone:
         """Stays in evaluation mode: its batch statistics are part of what is frozen."""
@@ -41,12 +43,20 @@ class Backbone(nn.Module):
     @torch.no_grad()
     def forward(self, image_bchw: Tensor) -> list[Tensor]:
         net, maps = self.net, []
-        x = net._swish(net._bn0(net._conv_stem(image_bchw)))
+        x = image_bchw.contiguous(memory_format=torch.channels_last)
+        x = net._swish(net._bn0(net._conv_stem(x)))
         for index, block in enumerate(net._blocks):
             x = block(x)
             if index in TAPS:
                 maps.append(x)
         return maps
+
+
+def mixed(device: str) -> contextlib.AbstractContextManager[Any]:
+    """Autocast to bfloat16 on a GPU, and on a processor that multiplies it itself (twice as fast); else float32."""
+    if device.startswith("cpu") and not torch.cpu.get_capabilities().get("avx512_bf16", False):
+        return contextlib.nullcontext()
+    return torch.autocast(device.split(":")[0], dtype=torch.bfloat16)
 
 
 def letterbox_size(width: int, height: int) -> tuple[int, int]:
@@ -56,15 +66,16 @@ def letterbox_size(width: int, height: int) -> tuple[int, int]:
 
 
 def network_input(
-    rgb: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32] | None
+    rgb: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32] | None, least: tuple[int, int] = (0, 0)
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], tuple[int, int]]:
     """Resize and pad (right, below): the image for the backbone, and one of twice its size for the mask's edges.
 
+    least: height and width that H and W are at least padded to; multiples of 32.
     Returns image float32 (3, H, W), normalised, H and W multiples of 32; detail float32 (5, 2H, 2W): the image
     normalised, then relative depth and its validity, zero without depth; and the image's unpadded (width, height).
     """
     width, height = letterbox_size(rgb.shape[1], rgb.shape[0])
-    padded = (-(-height // 32) * 32, -(-width // 32) * 32)
+    padded = (max(least[0], -(-height // 32) * 32), max(least[1], -(-width // 32) * 32))
     large = (2 * width, 2 * height)
     image = np.zeros((3, *padded), np.float32)
     detail = np.zeros((5, 2 * padded[0], 2 * padded[1]), np.float32)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from refseg_ros.core.instruction import Phrase
 from refseg_ros.core.protocol import Candidate, PhraseDecoding, Thresholds
 from refseg_ros.core.types import Frame, crop_mask
-from refseg_ros.models.compact.backbone import Backbone, network_input
+from refseg_ros.models.compact.backbone import Backbone, mixed, network_input
 from refseg_ros.models.compact.crops import crop_features, square_crops
 from refseg_ros.models.compact.instances import InstanceHead, find_instances
 from refseg_ros.models.compact.language import LanguageHead, TextEncoder
@@ -66,20 +66,24 @@ class CompactModel:
         self._backbone = Backbone().to(device)
         self._text = TextEncoder().to(device)
         self._heads = heads.to(device).eval()
+        self._heads.instances.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._words: dict[str, Tensor] = {}
 
     @torch.inference_mode()
     def encode(self, frame: Frame) -> Encoded:
         """Find every instance and describe it. Once a frame."""
         image, detail, inner = network_input(frame.rgb, frame.depth)
-        maps = self._backbone(torch.from_numpy(image)[None].to(self.device))
-        objectness, kernels, features = self._heads.instances(maps, torch.from_numpy(detail)[None].to(self.device))
-        logits, _ = find_instances(objectness[0], kernels[0], features[0])
+        with mixed(self.device):
+            maps = self._backbone(torch.from_numpy(image)[None].to(self.device))
+            fine = torch.from_numpy(detail)[None].to(self.device, memory_format=torch.channels_last)
+            outputs = self._heads.instances(maps, fine)
+        logits, _ = find_instances(*(x[0].float().contiguous() for x in outputs))
         depth, rays = _geometry_of(frame, inner, (logits.shape[1], logits.shape[2]))
         logits = logits.cpu()
         pictures, weights = square_crops(detail, (logits > 0).numpy())
         seen = (torch.from_numpy(pictures).to(self.device), torch.from_numpy(weights).to(self.device))
-        crops = crop_features(self._backbone, *seen).cpu()
+        with mixed(self.device):
+            crops = crop_features(self._backbone, *seen).float().cpu()
         look, place = instance_tokens(logits > 0, crops, torch.from_numpy(image), depth, rays)
         return Encoded(logits, inner, frame.size, look, place)
 

@@ -22,8 +22,8 @@ from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.compact.backbone import MEAN, STD
 from refseg_ros.sim.catalogue import nouns
 from refseg_ros.sim.pool import STUFF
+from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import StoredScene, load_scene
-from refseg_ros.training.features import varied_sensor
 from refseg_ros.training.systems import captions
 from refseg_ros.training.systems.facts import Facts, Segment, Sentence
 
@@ -96,7 +96,7 @@ def _keep(paths: list[Path], kept: Path, backbone: CompactVLM) -> None:
         placed = []
         for path, scene in zip(paths[start:], scenes, strict=False):
             rng = np.random.default_rng(int(path.stem.split("_")[1]))
-            rgb = varied_sensor(rng).color(scene.rgb, rng)
+            rgb = SensorModel.drawn(rng).color(scene.rgb, rng)
             placed.append(geometry.place(rgb, fill=int(MEAN)).transpose(2, 0, 1))
         pixels = np.stack(placed)
         with torch.no_grad():
