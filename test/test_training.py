@@ -1,9 +1,11 @@
 """Training's parts on toy arrays: pictures, targets, losses, batches, resuming, calibration."""
 
+import importlib.util
 import json
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from refseg_ros.evaluation.calibration import Band, Calibration, ErrorRates  # noqa: E402
-from refseg_ros.models.compact.backbone import CHANNELS, network_input  # noqa: E402
+from refseg_ros.models.compact.backbone import CHANNELS, Backbone, network_input  # noqa: E402
 from refseg_ros.models.compact.instances import InstanceHead  # noqa: E402
 from refseg_ros.models.compact.language import LanguageHead  # noqa: E402
 from refseg_ros.models.compact.tokens import APPEARANCE, GEOMETRY  # noqa: E402
@@ -100,7 +102,7 @@ def test_instance_losses_are_finite_and_reach_every_parameter():
     head, ids = InstanceHead(), _ids()
     maps = [torch.randn(2, c, 64 // s, 96 // s) for c, s in zip(CHANNELS, STRIDES, strict=True)]
     detail = torch.randn(2, 5, 128, 192)
-    terms = instances.losses(head, maps, detail, torch.stack([ids, ids]), torch.Generator().manual_seed(0))
+    terms = instances.losses(head(maps, detail), torch.stack([ids, ids]), torch.Generator().manual_seed(0))
     sum(terms.values()).backward()
     assert all(torch.isfinite(v) for v in terms.values())
     assert all(p.grad is not None for p in head.parameters())
@@ -250,6 +252,44 @@ def test_the_stages_run_side_by_side_through_to_the_weights(config, tmp_path):
     sets = tokens.true_tokens(instances.training_files(config.scenes / "train", 9), config.work, "train")
     assert len(sets) == 3 and all(s.owner.tolist() == [0, 1] for s in sets[0])
     assert sets[0][0].look.shape == (2, APPEARANCE) and not torch.equal(sets[0][0].look, sets[0][1].look)
+
+
+def test_ablations_train_and_judge_every_variant(config, monkeypatch):
+    spec = importlib.util.spec_from_file_location("ablations", Path(__file__).parent.parent / "bench" / "ablations.py")
+    ablations = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(ablations)
+    for split in ("train", "val"):
+        for seed in range(2):
+            _store(config.scenes / split, seed)
+    instances.run(config)
+    yaml = config.work / "compact.yaml"
+    stage = "{minutes: 1, batch: 2, learning_rate: 0.001}"
+    yaml.write_text(
+        f"model: compact\nscenes: {config.scenes}\nwork: {config.work}\nthreads: 1\n"
+        f"stages: {{instances: {stage}, reading: {stage}, language: {stage}}}\n"
+    )
+    ablations.main(yaml, steps=2, mask_steps=2, only="")
+    rows = json.loads((config.work / "ablations" / "ablations.json").read_text())
+    assert set(rows) == {*ablations.HEADS, *ablations.BACKBONES}
+    assert all(0 <= r["right"] <= 1 for n, r in rows.items() if n in ablations.HEADS)
+    before = Backbone().state_dict()
+    kept, learnt = (
+        loop.averaged(config.work / "ablations" / f"{ablations._file(name)}.pt") for name in ablations.BACKBONES
+    )
+    stem = "net._conv_stem.weight"
+    assert torch.equal(kept[f"backbone.{stem}"], before[stem])
+    assert not torch.equal(learnt[f"backbone.{stem}"], before[stem])
+
+
+def test_without_fusion_a_phrase_still_decides_what_is_meant():
+    head = LanguageHead(layers=1, fused=False).eval()
+    there = torch.ones(1, 3, dtype=torch.bool)
+    things = (torch.randn(1, 3, APPEARANCE), torch.rand(1, 3, GEOMETRY), there)
+    words, valid = torch.randn(2, 1, 4, 384), torch.tensor([[True, True, False, False]])
+    one, other = (head(*things, w, valid)[0] for w in words)
+    padded = words[0].clone()
+    padded[:, 2:] = 9.0
+    assert not torch.allclose(one, other) and torch.allclose(one, head(*things, padded, valid)[0], atol=1e-5)
 
 
 def test_slips_are_only_in_what_is_asked_to_have_them(tmp_path):

@@ -9,11 +9,13 @@ from pathlib import Path
 @dataclass(frozen=True)
 class TrainingConfig:
     """scenes: folder with train/ and val/; work: caches, checkpoints, curves; minutes: wall clock of one stage;
+    steps: its length instead, where it is not 0;
     workers: processes that prepare pictures, 0 for none of their own."""
 
     scenes: Path
     work: Path
     minutes: float = 12.0
+    steps: int = 0
     batch: int = 12
     learning_rate: float = 1e-3
     depth_dropout: float = 0.25

@@ -63,12 +63,10 @@ def sample_points(ids_hw: Tensor, owners: Tensor, rng: torch.Generator) -> Tenso
     return torch.minimum(torch.cat([near, far], 1), shape - 1).long()
 
 
-def losses(
-    head: nn.Module, maps: list[Tensor], detail_bchw: Tensor, ids_bhw: Tensor, rng: torch.Generator
-) -> dict[str, Tensor]:
-    """Objectness (focal) and masks (Dice + BCE at sampled points) of one batch. head: an InstanceHead, as it is or
-    wrapped; ids: on the processor."""
-    objectness, kernels, features = (x.float() for x in head(maps, detail_bchw))
+def losses(outputs: tuple[Tensor, Tensor, Tensor], ids_bhw: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+    """Objectness (focal) and masks (Dice + BCE at sampled points) of one batch of InstanceHead's outputs. ids: on the
+    processor."""
+    objectness, kernels, features = (x.float() for x in outputs)
     device = features.device
     focal, dice, bce, positives = [], [], [], 0
     # Taken apart by unbind(), whose gradient is put together once: indexing would fill a whole tensor for each image.
@@ -148,6 +146,12 @@ def iou(masks_nhw: Tensor, true_hw: Tensor) -> Tensor:
     return common / (masks_nhw | true_hw).flatten(1).sum(1).clamp(min=1)
 
 
+def without_some_depth(batch: Picture, share: float, rng: torch.Generator) -> Picture:
+    """The batch, a share of its pictures seen by colour alone."""
+    batch.detail[:, 3:] *= (torch.rand(len(batch.detail), 1, 1, 1, generator=rng) >= share).float()
+    return batch
+
+
 def run(config: TrainingConfig) -> None:
     """Train the head; <work>/instances.pt holds it."""
     torch.manual_seed(config.seed)
@@ -159,14 +163,12 @@ def run(config: TrainingConfig) -> None:
     shown = [plain(p) for p in training_files(config.scenes / "val", VALIDATION_SCENES)]
 
     def step(module: nn.Module) -> dict[str, Tensor]:
-        batch = next(drawn)
+        batch = without_some_depth(next(drawn), config.depth_dropout, rng)
         device = next(module.parameters()).device
-        detail = batch.detail
-        detail[:, 3:] *= (torch.rand(len(detail), 1, 1, 1, generator=rng) >= config.depth_dropout).float()
         with mixed(device.type):
             maps = backbone.to(device)(batch.image.to(device))
         # Not channels last: the gradient of GroupNorm takes 17 times as long there.
-        return losses(module, [m.contiguous() for m in maps], detail.to(device), batch.ids, rng)
+        return losses(module([m.contiguous() for m in maps], batch.detail.to(device)), batch.ids, rng)
 
     train(head, "instances", config, step, lambda average: evaluate(average, backbone, shown))  # type: ignore[arg-type]
 

@@ -80,33 +80,55 @@ def draw(
 
 def read(config: TrainingConfig) -> None:
     """Stage `reading`: from nothing, on true masks; <work>/reading.pt holds it."""
-    _run("reading", config, LanguageHead(), found=False)
+    teach("reading", config, LanguageHead(), lessons(config, found=False))
 
 
 def run(config: TrainingConfig) -> None:
     """Stage `language`: from what `reading` came to, on found masks, too; <work>/language.pt holds it."""
     head = LanguageHead()
     head.load_state_dict(averaged(config.work / "reading.pt"))
-    _run("language", config, head, found=True)
+    teach("language", config, head, lessons(config, found=True))
 
 
-def _run(name: str, config: TrainingConfig, head: LanguageHead, found: bool) -> None:
-    files = {split: training_files(config.scenes / split, config.most_scenes) for split in ("train", "val")}
-    true, true_val = (true_tokens(paths, config.work, split) for split, paths in files.items())
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """true: by scene the true instances in several looks; found: by scene the found ones, or empty; said: the phrases;
+    judged, asked: the instances and phrases of the validation scenes."""
+
+    true: list[list[TokenSet]]
+    found: list[TokenSet]
+    said: Phrases
+    judged: list[TokenSet]
+    asked: Phrases
+
+
+def lessons(config: TrainingConfig, found: bool) -> Lessons:
+    """What the scenes teach. found: masks of stage one, too, whose checkpoint must be there; judged are they then."""
+    train_files, val_files = (training_files(config.scenes / split, config.most_scenes) for split in ("train", "val"))
+    true = true_tokens(train_files, config.work, "train")
     seen: list[TokenSet] = []
-    judged = [sets[0] for sets in true_val]
     if found:
         instances = trained_instances(config.work)
-        seen, judged = (found_tokens(paths, instances, config.work, split) for split, paths in files.items())
-    phrases = read_phrases(files["train"], config.work, "train", slips=True)
-    val_phrases = read_phrases(files["val"], config.work, "val", most_of_type=2)
+        seen = found_tokens(train_files, instances, config.work, "train")
+        judged = found_tokens(val_files, instances, config.work, "val")
+    else:
+        judged = [sets[0] for sets in true_tokens(val_files, config.work, "val")]
+    said = read_phrases(train_files, config.work, "train", slips=True)
+    return Lessons(true, seen, said, judged, read_phrases(val_files, config.work, "val", most_of_type=2))
+
+
+def teach(
+    name: str, config: TrainingConfig, head: LanguageHead, about: Lessons, without: frozenset[str] = frozenset()
+) -> None:
+    """Train a head; <config.work>/<name>.pt holds it. without: types of phrases that are not taught."""
     torch.manual_seed(config.seed)
     done = steps_of(config.work / f"{name}.pt")
-    by_type, rng = grouped(phrases), random.Random(config.seed + done)
+    rng = random.Random(config.seed + done)
+    by_type = [{k: v for k, v in kinds.items() if k not in without} for kinds in grouped(about.said)]
 
     def step(module: nn.Module) -> dict[str, Tensor]:
         device = next(module.parameters()).device
-        inputs, meant, fits = collate(draw(true, seen, by_type, rng, config), phrases.states)
+        inputs, meant, fits = collate(draw(about.true, about.found, by_type, rng, config), about.said.states)
         meant_logits, fits_logits = module(*(t.to(device) for t in inputs))
         meant, fits = meant.to(device), fits.to(device)
         real = meant >= 0
@@ -114,7 +136,7 @@ def _run(name: str, config: TrainingConfig, head: LanguageHead, found: bool) -> 
         weight = torch.where(meant[real] > 0, 2.0, 1.0)
         return {"meant": (each * weight).mean() * 2, "fits": F.binary_cross_entropy_with_logits(fits_logits, fits)}
 
-    train(head, name, config, step, lambda module: evaluate(module, judged, val_phrases))
+    train(head, name, config, step, lambda module: evaluate(module, about.judged, about.asked))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ def train(
     module: nn.Module, name: str, config: TrainingConfig, step: Callable[[nn.Module], dict[str, Tensor]],
     validate: Callable[[nn.Module], dict[str, float]],
 ) -> None:
-    """Train for config.minutes (checkpointed time counts); <work>/<name>.pt holds all, and resumes.
+    """Train for config.minutes or steps (what a checkpoint has spent counts); <work>/<name>.pt holds all, and resumes.
 
     step() is given the module to call, on its device, and gives the losses of one batch by name; their sum is
     minimised. The checkpoint keeps the moving average of the weights where validate()'s first figure was best.
@@ -46,8 +46,8 @@ def train(
     running: dict[str, float] = {}
     mark = time.monotonic()
     module.train()
-    while spent < total:
-        share = spent / total
+    share = steps / config.steps if config.steps else spent / total
+    while share < 1:
         rate = config.learning_rate * min(1.0, (steps + 1) / 200) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -62,13 +62,14 @@ def train(
             running[key] = 0.98 * running.get(key, float(value.detach())) + 0.02 * float(value.detach())
         now = time.monotonic()
         spent, mark = _agreed(accelerator, spent + now - mark), now
-        if spent - last_report > REPORT_S or spent >= total:
+        share = steps / config.steps if config.steps else spent / total
+        if spent - last_report > REPORT_S or share >= 1:
             last_report = spent
             if accelerator.is_main_process:
                 figures = validate(average.module)
                 curve.append({"step": steps, "seconds": spent, **running, **figures})
                 shown = ", ".join(f"{k} {v:.3f}" for k, v in {**running, **figures}.items())
-                print(f"{name}: {spent / 60:.1f} of {config.minutes:g} min, step {steps}: {shown}", flush=True)
+                print(f"{name}: {spent / 60:.1f} min, {share:.0%}, step {steps}: {shown}", flush=True)
                 if (first := next(iter(figures.values()))) >= best["value"]:
                     best = {"value": first, "weights": _of(average)}
                 _write(

