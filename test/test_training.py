@@ -67,7 +67,7 @@ def _store(folder, seed=0):
     write_arrays(
         folder / f"scene_{seed:07d}.npz", {"seed": seed, "objects": [], "expressions": said},
         rgb=encode_png(scene.rgb), depth=encode_png(np.round(scene.depth * 1000).astype(np.uint16)),
-        ids=encode_png((scene.instance_ids + 1).astype(np.uint8)), k=scene.k,
+        ids=encode_png((scene.instance_ids + 1).astype(np.uint8)), camera=scene.k,
     )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def test_a_picture_is_what_the_model_is_given_and_its_truth_lies_on_it():
     assert torch.equal(seen.image, torch.from_numpy(image)) and torch.equal(seen.detail, torch.from_numpy(detail))
     red = (seen.image[0] > 0.3) & (seen.image[2] < -0.3)
     assert torch.equal(red, seen.ids == 0) and torch.allclose(seen.depth[seen.ids == 0], torch.tensor(0.8))
-    assert seen.rays.tolist() == [300, 160, 120]
+    assert seen.rays.tolist() == [300, 160.5, 120.5]
 
 
 def test_a_window_keeps_rays_and_truth_together():

@@ -28,7 +28,8 @@ PASTED_AREA = 600  # pixels an object must have to be pasted elsewhere
 @dataclass(frozen=True, eq=False)
 class Picture:
     """image float32 (3, H, W) and detail float32 (5, 2H, 2W) as network_input() makes them; ids int8 (H, W), -1 for no
-    object; depth float32 (H, W) metres, 0 for none; rays (3,): focal length, cx, cy in pixels of image."""
+    object; depth float32 (H, W) metres, 0 for none; rays (3,): focal length, cx, cy in pixels of image, counted
+    from its corner."""
 
     image: Tensor
     detail: Tensor
@@ -45,7 +46,7 @@ def picture(
     rgb, depth = sensor.color(scene.rgb, rng), sensor.depth(scene.depth, rng)
     image, detail, inner = network_input(relit(rgb, rng) if light else rgb, depth, least)
     shape, scale = (image.shape[1], image.shape[2]), inner[0] / rgb.shape[1]
-    rays = torch.tensor([scene.k[0, 0], scene.k[0, 2], scene.k[1, 2]]).float() * scale
+    rays = torch.tensor([scene.k[0, 0], scene.k[0, 2] + 0.5, scene.k[1, 2] + 0.5]).float() * scale
     return Picture(
         torch.from_numpy(image), torch.from_numpy(detail),
         torch.from_numpy(_padded(scene.instance_ids.astype(np.int8), inner, shape, -1)),
