@@ -188,3 +188,20 @@ def test_the_table_of_words_is_consistent():
 def test_an_empty_view_says_nothing():
     scene = made(("milk", (0, 0, 0), 0))
     assert expressions(scene) == () and np.all(scene.instance_ids == -1)
+
+
+def test_mentions_are_what_the_words_name_on_the_way():
+    keys = ("rs_milk", "rs_can", "rs_lemon")
+    scene = made(*((key, (0.2 * n, 0.0, 0.0), 900) for n, key in enumerate(keys)))
+    nouns_of = {o.id: CATALOGUE[o.key].noun for o in scene.objects}
+    by_text = {e.text: e for e in expressions(scene)}
+    relation = next(e for t, e in by_text.items() if e.type == "relation" and t.endswith("of the milk"))
+    assert {nouns_of[i] for i in relation.mentions.anchors} == {"milk"}
+    assert relation.targets[0] <= relation.mentions.named
+    gone = next(e for e in by_text.values() if e.type == "absent-oov")
+    assert not gone.mentions.named and not gone.mentions.anchors
+    for seed in range(10):
+        for e in expressions(random_scene(seed), random.Random(seed), most=20):
+            if e.mentions is not None and e.type not in ("attribute", "container", "negation"):
+                assert e.targets[0] <= e.mentions.named | e.mentions.arguable, e
+            assert e.mentions is None or len(e.phrases) == 1

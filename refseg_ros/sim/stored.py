@@ -6,7 +6,7 @@ import io
 import json
 import random
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,10 @@ def encode_png(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def as_dict(expression: Expression) -> dict[str, Any]:
-    """JSON form: targets as sorted lists."""
-    return asdict(expression) | {"targets": [sorted(t) for t in expression.targets]}
+    """JSON form: ids as sorted lists."""
+    mentions = expression.mentions
+    plain = asdict(replace(expression, mentions=None)) | {"targets": [sorted(t) for t in expression.targets]}
+    return plain | {"mentions": mentions and {k: sorted(v) for k, v in vars(mentions).items()}}
 
 
 def say(scene: Scene, seed: int) -> list[dict[str, Any]]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import combinations
+
+import numpy as np
 
 from refseg_ros.core import lexicon
 from refseg_ros.core.instruction import parse
 from refseg_ros.sim.expressions import absent, claims, relating, wording
-from refseg_ros.sim.expressions.facts import Facts, Head
+from refseg_ros.sim.expressions.facts import MAYBE, Facts, Head
 from refseg_ros.sim.expressions.heads import heads as all_heads
-from refseg_ros.sim.expressions.types import Claim, Expression, Ids
+from refseg_ros.sim.expressions.types import Claim, Expression, Ids, Mentions
 from refseg_ros.sim.expressions.views import Views
 from refseg_ros.sim.expressions.views import relations as relation_table
 from refseg_ros.sim.scene import Scene
@@ -32,21 +35,43 @@ def expressions(
     facts = Facts.of(scene)
     if not facts.things:
         return ()
+    views = Views.of(scene, facts)
+    found = all_heads(facts, rng)
+    by_text = {head.text: head for head in found}
     said: dict[str, Expression] = {}
     made: dict[str, int] = {}
-    for claim in _drawn(_claims(scene, facts, rng), rng, most):
+    for claim in _drawn(_claims(facts, views, found, rng), rng, most):
         if most is not None and made.get(claim.type, 0) >= most:
             continue
         expression = _worded(claim, rng, heard)
         if expression.text not in said:
-            said[expression.text] = expression
+            said[expression.text] = replace(expression, mentions=_mentions(facts, claim, by_text))
             made[claim.type] = made.get(claim.type, 0) + 1
     return tuple(said.values())
 
 
-def _claims(scene: Scene, facts: Facts, rng: random.Random | None) -> Iterator[Claim]:
-    views = Views.of(scene, facts)
-    found = all_heads(facts, rng)
+def _mentions(facts: Facts, claim: Claim, heads: dict[str, Head]) -> Mentions | None:
+    """What the claim's slots x, a and b fit; None where one of them fits nothing that is known, or phrases are many."""
+    if len(claim.targets) != 1:
+        return None
+    at: list[Ids] = []
+    for slot in ("a", "b"):
+        if slot in claim.slots:
+            anchor = heads.get(claim.slots[slot])
+            if anchor is None:
+                return None
+            at.append(facts.ids(anchor.truth))
+    anchors = frozenset().union(*at)
+    if claim.type in ("absent-name", "absent-oov"):
+        return Mentions(frozenset(), anchors)
+    head = heads.get(claim.slots.get("x", ""))
+    if head is None:
+        return None
+    arguable = frozenset(facts.things[i].id for i in np.flatnonzero(head.truth == MAYBE))
+    return Mentions(facts.ids(head.truth), anchors, arguable)
+
+
+def _claims(facts: Facts, views: Views, found: list[Head], rng: random.Random | None) -> Iterator[Claim]:
     singles: list[Single] = []
     absents: list[str] = []
     for claim in claims.plain(facts, found):

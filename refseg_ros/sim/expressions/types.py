@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Ids = frozenset[int]
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """What the words of one phrase name on the way to what they mean, as object ids: of "the mug left of the bowl" all
+    mugs are named and the bowl is an anchor. arguable: ids that someone could call what is named."""
+
+    named: Ids
+    anchors: Ids = frozenset()
+    arguable: Ids = frozenset()
 
 
 @dataclass(frozen=True)
@@ -12,7 +22,7 @@ class Expression:
     """targets: object ids per phrase, empty where nothing fits; expect "AMBIGUOUS" where several fit a singular.
 
     phrases: what core.instruction.parse() reads in the text, without its negated phrases; those are in excluded, and
-    what they name is taken out of the targets already.
+    what they name is taken out of the targets already. mentions: of a single phrase whose words' parts are known.
     """
 
     text: str
@@ -21,6 +31,7 @@ class Expression:
     targets: tuple[Ids, ...]
     expect: str | None = None
     excluded: tuple[str, ...] = ()
+    mentions: Mentions | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
