@@ -82,6 +82,24 @@ def test_layers_are_told_apart_and_parts_of_one_thing_joined():
     assert np.allclose(o.points[:, 2], 0.8) and o.points[:, 0].min() < -0.1 and o.points[:, 0].max() > 0.1
 
 
+def test_a_thing_that_hides_a_part_of_itself_is_one_and_its_outline_drawn_too_wide_is_not():
+    depth, mask = scene()
+    depth[40:100, 80:110] = 0.85  # the floor of a tray behind its wall
+    o = lift(depth, mask)
+    assert 0.85 not in np.round(o.layer_depths_m, 2) and np.isclose(o.points[:, 2].max(), 0.85)
+    depth[:, 110:] = depth[:40] = depth[100:] = 0.85
+    depth[40:100, 80:110] = 0.8  # the same depth all around: two pixels of it in the mask are no part of the thing
+    o = lift(depth, mask)
+    assert np.allclose(o.points[:, 2], 0.8) and np.allclose(o.layer_depths_m[1:], 0.85)
+
+
+def test_what_is_rough_all_over_is_measured_where_its_outline_lets_nothing_in():
+    depth, mask = scene()
+    depth[40:100, 70:110:2] = 0.86  # the pages of a book
+    o = lift(depth, mask)
+    assert o.valid and o.points[:, 0].max() > (105 - 79.5) / 150 * 0.8 and o.points[:, 2].max() < 0.9
+
+
 def test_specks_go():
     depth, mask = scene()
     depth[20:24, 20:24] = 0.8
@@ -97,6 +115,10 @@ def test_something_nearer_beside_it_hides_it_and_its_own_parts_do_not():
     assert not lift(depth, mask | (depth == np.float32(0.6))).occluded
     mask[60:100, 90:130] = False
     assert lift(depth, mask).occluded
+    mask[57:100, 87:93] = True  # the mask has a little of what hides it
+    assert lift(depth, mask).occluded
+    depth[40:57, 90:110] = depth[57:100, 84:130] = 1.2  # between the two there is a way through
+    assert not lift(depth, mask).occluded
 
 
 def test_the_border_truncates():
@@ -147,7 +169,7 @@ def test_layers_are_part_of_the_pixels(depth, mask, smallest):
     assert np.isfinite(z).all() and ((valid > 0) == ((depth > np.float32(0.05)) & (depth < 10))).all()
     noisy = (surface.flying(z, CONFIG) | surface.behind_step(z, valid, surface.edge_depth(z, CONFIG))) > 0
     pixels = (valid * mask * ~noisy).astype(np.uint8)
-    chosen, depths = surface.layers(z, pixels, CONFIG, smallest)
+    chosen, depths = surface.layers(z, pixels, CONFIG, smallest, 3.0)
     assert not ((chosen > 0) & (pixels == 0)).any()
     assert ((chosen > 0).any() and len(depths) > 0) == bool(pixels.any())
     assert all(0.05 < d < 10 for d in depths)

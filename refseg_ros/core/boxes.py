@@ -1,6 +1,6 @@
 """Oriented boxes of points: along a plane where there is one, else along the points' principal axes.
 
-Frame: the camera's optical frame, metres. A box holds what was seen: the hidden back of a thing is not guessed.
+Frame: the camera's optical frame, metres. A box holds the points that it is given; core/hidden_back.py adds some.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Upright:
         axes = np.stack([np.cross(along, normal), along, normal], 1)
         return cls(plane, axes, np.ascontiguousarray(axes[:, :2].T, np.float32))
 
-    def box(self, points: Points, heights: Points, pixel_m: float, stands: bool) -> OrientedBox:
-        """The box of points (3, N) whose third axis is the normal and whose footprint has the least area.
+    def box(self, flat: Points, heights: Points, pixel_m: float, stands: bool) -> OrientedBox:
+        """The box of points whose third axis is the normal and whose footprint has the least area.
 
-        heights (N,): of the points above the plane; pixel_m: what one pixel covers at their distance; stands: the box
-        reaches down to the plane. The footprint is made of cells that hold at least FILLED points, so that single
-        points that noise threw out do not widen it. Its longer side is the first axis.
+        flat (2, M): self.flat @ the points; heights (N,): of theirs above the plane; pixel_m: what one pixel covers at
+        their distance; stands: the box reaches down to the plane. The footprint is made of cells that hold at least
+        FILLED points, so that single points that noise threw out do not widen it. Its longer side is the first axis.
         """
-        (x, y), (length, width), angle = footprint(self.flat @ points, pixel_m * CELL_PX)
+        (x, y), (length, width), angle = footprint(flat, pixel_m * CELL_PX)
         thinned = heights[:: max(1, len(heights) // MAX_HEIGHTS)]
         last = len(thinned) - 1
         ordered = np.partition(thinned, (int((1 - TOP) * last), int(TOP * last)))

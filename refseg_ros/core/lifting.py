@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from refseg_ros.core import surface
 from refseg_ros.core.boxes import Upright, oriented_box
 from refseg_ros.core.camera import RayGrid
+from refseg_ros.core.hidden_back import HiddenBack
 from refseg_ros.core.plane import PlaneTracker
 from refseg_ros.core.surface import SurfaceConfig
 from refseg_ros.core.types import Frame, Instance, Object3D, Plane
@@ -26,6 +27,7 @@ from refseg_ros.core.uncertainty import Uncertainty
 Points = npt.NDArray[np.float32]
 MARGIN = 2  # pixels around a mask's box that its tests look at
 FAR = 1e4  # metres, or metres per metre: no picture reaches there
+OUTLINE = 3.0 / 640  # of the image's width: how far a mask's outline may be off
 SAMPLES = 2000  # pixels that the plane is sought in
 
 
@@ -36,24 +38,28 @@ class LiftingConfig(SurfaceConfig):
     An object needs min_points points, readings on min_coverage of its mask, and min_surface of those on one surface.
     Box sizes are never given below min_extent_m; an object thinner than that in two directions is degenerate. What
     rises less than table_m (and 1.7 times the noise) above the plane is the plane. A thing whose lowest point is below
-    stands_m stands on it. occluded_share: of its outline with something nearer beside it. plane: look for one.
+    stands_m stands on it. Where readings on less than the share `even` of its mask lie on one surface for being rough
+    all over, those well inside the mask count. occluded_share: of its outline with something nearer beside it. plane:
+    look for one. hidden_back: close the boxes of round things around the back that is not seen; None: never.
     """
 
     min_points: int = 30
     min_coverage: float = 0.05
     min_surface: float = 0.2
+    even: float = 0.75
     min_extent_m: float = 0.001
     table_m: float = 0.002
     stands_m: float = 0.02
-    occluded_share: float = 0.02
+    occluded_share: float = 0.04
     plane: bool = True
+    hidden_back: HiddenBack | None = field(default_factory=HiddenBack)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("min_extent_m", "table_m", "stands_m"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"LiftingConfig.{name} must be positive, not {getattr(self, name)}")
-        for name in ("min_coverage", "min_surface", "occluded_share"):
+        for name in ("min_coverage", "min_surface", "even", "occluded_share"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"LiftingConfig.{name} must be in [0, 1], not {getattr(self, name)}")
         if self.min_points < 4:
@@ -102,6 +108,7 @@ def find_part(frame: Frame, instance: Instance, config: LiftingConfig, noisy: su
         reason = f"depth covers {coverage:.1%} of the mask; at least {config.min_coverage:.1%} is needed"
         return Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
     edge = surface.edge_depth(z, config)
+    readings = pixels
     if noisy is None:
         noisy = cv2.bitwise_or(surface.flying(z, config), surface.behind_step(z, valid, edge))
     else:
@@ -109,7 +116,8 @@ def find_part(frame: Frame, instance: Instance, config: LiftingConfig, noisy: su
     smooth = cv2.bitwise_and(pixels, cv2.bitwise_not(noisy))
     if cv2.countNonZero(smooth) >= config.min_points or not surface.narrow(z, pixels, config):
         pixels = smooth  # else a thing all of edges, a wire: better its edges than nothing
-    pixels, depths = surface.layers(z, pixels, config, max(config.min_points, area // 50))
+    broad = max(3.0, OUTLINE * frame.size[0])
+    pixels, depths = surface.layers(z, pixels, config, max(config.min_points, area // 50), broad)
     found = cv2.countNonZero(pixels)
     if found < config.min_surface * count:
         reason = f"only {found} of {count} readings in the mask lie on one surface; the depth is noise"
@@ -117,7 +125,14 @@ def find_part(frame: Frame, instance: Instance, config: LiftingConfig, noisy: su
     if found and min(cv2.boundingRect(pixels)[2:]) < 2:
         reason = "the readings lie on one line of the image; the depth is degenerate"
         return Part(instance, box, left, top, z, pixels, area, coverage, reason=reason)
-    occluded = surface.covered_by_nearer(z, valid, edge, mask, pixels) > config.occluded_share
+    if found < config.even * count:
+        # Rough all over, as the pages of a book are: what its outline could not have let in is its own.
+        square = np.ones((2 * round(broad) + 1,) * 2, np.uint8)
+        well_inside: surface.Pixels = cv2.erode(mask, square, borderValue=0)
+        dropped = cv2.bitwise_and(cv2.bitwise_and(readings, noisy), well_inside)
+        if cv2.countNonZero(dropped) > 0.1 * count:
+            pixels = surface.with_rough(z, pixels, dropped, config)
+    occluded = surface.covered_by_nearer(z, valid, edge, mask, pixels, noisy, config) > config.occluded_share
     return Part(instance, box, left, top, z, pixels, area, coverage, depths, occluded)
 
 
@@ -223,12 +238,20 @@ class Lifter:
         crop = np.ascontiguousarray(frame.rgb[part.top : part.top + h, part.left : part.left + w])
         colors = crop.reshape(-1, 3).take(kept, axis=0)
         pixel_m = float(centroid[2]) / max(camera.fx, camera.fy)
+        x0, y0, x1, y1 = part.box
+        truncated = x0 == 0 or y0 == 0 or x1 == frame.size[0] or y1 == frame.size[1]
         bottom = top = plane = None
+        back_inferred = False
         if upright is not None:
             plane = upright.plane
             heights = np.array(plane.normal, np.float32) @ points + np.float32(plane.offset_m)
             bottom, top = float(heights.min()), float(heights.max())
-            box = upright.box(points, heights, pixel_m, bottom < config.stands_m)
+            flat, back = upright.flat @ points, None
+            if config.hidden_back is not None and not (part.occluded or truncated):
+                back = config.hidden_back.points(flat, plane.offset_m, pixel_m)
+            back_inferred = back is not None
+            closed = flat if back is None else np.hstack([flat, back, back])  # twice, or no cell would count them
+            box = upright.box(closed, heights, pixel_m, bottom < config.stands_m)
         else:
             box = oriented_box(points)
         size = (
@@ -241,7 +264,6 @@ class Lifter:
         else:
             size_std = self._uncertainty.free(size, frame.size[0], pixel_m)
         share = len(kept) / max(part.area, 1)
-        x0, y0, x1, y1 = part.box
         return Object3D(
             instance.id,
             True,
@@ -260,7 +282,8 @@ class Lifter:
             bottom_m=bottom,
             top_m=top,
             occluded=part.occluded,
-            truncated=x0 == 0 or y0 == 0 or x1 == frame.size[0] or y1 == frame.size[1],
+            truncated=truncated,
+            back_inferred=back_inferred,
             layer_depths_m=part.depths,
         )
 

@@ -78,6 +78,7 @@ def _object(o: Object3D | None, prefix: str) -> dict[str, Any] | None:
         "top_m": o.top_m,
         "occluded": o.occluded,
         "truncated": o.truncated,
+        "back_inferred": o.back_inferred,
         "layer_depths_m": list(o.layer_depths_m),
     }
 

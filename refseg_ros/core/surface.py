@@ -20,6 +20,7 @@ SQUARE = np.ones((3, 3), np.uint8)
 WIDE = np.ones((5, 5), np.uint8)
 STEP_NOISE, MOST_NOISE = 6.0, 0.01  # noise of a centimetre at 1 m is a bad camera, beyond it is no camera
 MOST_READ = 600  # pixels of one component
+Part = tuple[Pixels, npt.NDArray[Any], int]  # labels (h, w), what OpenCV says of one of them, and which
 NOWHERE = np.float32(1e6)  # metres: behind everything
 
 
@@ -30,8 +31,9 @@ class SurfaceConfig:
 
     A reading further than outlier * its noise (and floor_m) from the median of its 3 x 3 neighbours flies. One that is
     more than step_m + step_ratio * z (and STEP_NOISE * its noise) behind a neighbour is across an edge: layers end
-    there. Parts of one mask whose depths come within gap_m of each other are one layer. Raises ValueError for values
-    that cannot work.
+    there. Parts of one mask whose depths come within gap_m of each other are one layer; so are parts within hidden_m
+    that are too broad to be an outline drawn too wide: a tray's floor behind the tray's own wall. Raises ValueError for
+    values that cannot work.
     """
 
     min_depth_m: float = 0.05
@@ -42,11 +44,12 @@ class SurfaceConfig:
     step_m: float = 0.012
     step_ratio: float = 0.008
     gap_m: float = 0.03
+    hidden_m: float = 0.065
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.min_depth_m < self.max_depth_m < float("inf"):
             raise ValueError(f"need 0 <= min_depth_m < max_depth_m, not {self.min_depth_m} and {self.max_depth_m}")
-        for name in ("noise", "outlier", "floor_m", "step_m", "gap_m"):
+        for name in ("noise", "outlier", "floor_m", "step_m", "gap_m", "hidden_m"):
             if not 0.0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"SurfaceConfig.{name} must be positive, not {getattr(self, name)}")
         if not 0.0 <= self.step_ratio < 1.0:
@@ -101,12 +104,15 @@ def narrow(z: Depth, pixels: Pixels, config: SurfaceConfig) -> bool:
     return bool(high - low <= config.gap_m)
 
 
-def layers(z: Depth, pixels: Pixels, config: SurfaceConfig, smallest: int) -> tuple[Pixels, tuple[float, ...]]:
+def layers(
+    z: Depth, pixels: Pixels, config: SurfaceConfig, smallest: int, broad: float
+) -> tuple[Pixels, tuple[float, ...]]:
     """The pixels ((h, w), not 0) of the largest layer, and every layer's median depth, its own first.
 
     pixels: a mask's readings without flying ones and those behind a step, so that connected means one surface.
     Components of fewer than `smallest` pixels are specks and go. Components whose depths come within gap_m are one
-    thing cut in two by something before it.
+    thing cut in two by something before it; within hidden_m, one that hides a part of itself, if some pixel of that
+    part is `broad` pixels from its edge.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8, ltype=cv2.CV_16U)
     areas = stats[1:, cv2.CC_STAT_AREA]
@@ -115,6 +121,8 @@ def layers(z: Depth, pixels: Pixels, config: SurfaceConfig, smallest: int) -> tu
     large = np.flatnonzero(areas >= min(smallest, int(areas.max()))) + 1
     spans = [_span(z, labels, stats[label], int(label)) for label in large]
     group = _joined([(low, high) for low, _, high in spans], config.gap_m)
+    if group.any():
+        group = _with_hidden_parts(group, spans, [(labels, stats[n], int(n)) for n in large], config.hidden_m, broad)
     order = np.argsort(-np.bincount(group, weights=areas[large - 1]), kind="stable")
     depths = []
     for g in order:
@@ -157,12 +165,47 @@ def _joined(spans: list[tuple[float, float]], gap: float) -> npt.NDArray[np.int6
     return group
 
 
-def covered_by_nearer(z: Depth, valid: Pixels, edge: Depth, mask: Pixels, pixels: Pixels) -> float:
+def with_rough(z: Depth, pixels: Pixels, dropped: Pixels, config: SurfaceConfig) -> Pixels:
+    """The thing's own pixels, and those of `dropped` (uint8, 255) whose depths come within hidden_m of most of them."""
+    low, high = np.percentile(z[pixels != 0], (5, 95))
+    near = cv2.inRange(z, float(low) - config.hidden_m, float(high) + config.hidden_m)
+    return cv2.bitwise_or(pixels, cv2.bitwise_and(dropped, near))
+
+
+def _with_hidden_parts(
+    group: npt.NDArray[np.int64], spans: list[tuple[float, ...]], parts: list[Part], hidden_m: float, broad: float
+) -> npt.NDArray[np.int64]:
+    """The groups, with those near the largest and broad enough made part of it."""
+    sizes = np.bincount(group, weights=[stats[cv2.CC_STAT_AREA] for _, stats, _ in parts])
+    joined, own = group.copy(), int(sizes.argmax())
+    low, high = (edge(s[i] for s, g in zip(spans, group, strict=True) if g == own) for edge, i in ((min, 0), (max, 2)))
+    for n, (a, _, b) in enumerate(spans):
+        if group[n] != own and max(a - high, low - b) <= hidden_m and _breadth(*parts[n]) >= broad:
+            joined[n] = own
+    return np.unique(joined, return_inverse=True)[1]
+
+
+def _breadth(labels: Pixels, stats: npt.NDArray[Any], label: int) -> float:
+    """How far the innermost pixel of a component is from its edge, pixels."""
+    x, y, w, h = stats[:4].tolist()
+    part = np.zeros((h + 2, w + 2), np.uint8)
+    part[1:-1, 1:-1] = labels[y : y + h, x : x + w] == label
+    return float(cv2.distanceTransform(part, cv2.DIST_L2, 3).max())
+
+
+def covered_by_nearer(
+    z: Depth, valid: Pixels, edge: Depth, mask: Pixels, pixels: Pixels, noisy: Pixels, config: SurfaceConfig
+) -> float:
     """The share of the outline of `pixels`, the thing's own, beside which something outside the mask is nearer.
 
-    valid: 255 where there is a reading; mask: 255 inside; both uint8 (h, w); edge: edge_depth().
+    valid: 255 where there is a reading; mask: 255 inside; noisy: 255 where it flies or lies behind a step; all uint8
+    (h, w); edge: edge_depth().
     """
     outside = cv2.copyTo(z, cv2.compare(valid, mask, cv2.CMP_GT), np.full(z.shape, NOWHERE, np.float32))
+    # One pixel on, over noise and over what the mask has of that nearer thing; not over anything farther between them.
+    grown = cv2.erode(outside, SQUARE)
+    open_way = cv2.bitwise_or(noisy, cv2.compare(z, grown + np.float32(config.gap_m), cv2.CMP_LT))
+    outside = cv2.copyTo(grown, cv2.compare(open_way, pixels, cv2.CMP_GT), outside)
     nearer = cv2.compare(cv2.erode(outside, WIDE), edge, cv2.CMP_LT)
     outline = cv2.bitwise_and(pixels, cv2.bitwise_not(cv2.erode(pixels, SQUARE, borderValue=0)))
     length = cv2.countNonZero(outline)

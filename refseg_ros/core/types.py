@@ -218,8 +218,10 @@ class Object3D:
     bottom_m, top_m are the heights of the lowest and highest visible point above it. top_m - bottom_m says nothing of
     what is hidden below; the box reaches down to the plane where the thing seems to stand on it.
     occluded: something nearer hides part of it; truncated: the image's border cuts it off. Either way sizes and box
-    hold for the visible part. layer_depths_m: median depth of each separate layer inside the mask, its own first: more
-    than one says that the mask covers more than the thing.
+    hold for the visible part. back_inferred: the front is a round thing's, and the box is closed around the back that
+    such a thing has, which nobody saw (core/hidden_back.py); points and centroid are of what was seen.
+    layer_depths_m: median depth of each separate layer inside the mask, its own first: more than one says that the mask
+    covers more than the thing.
     valid False: reason says why, and there is no centroid, no box and no point.
     """
 
@@ -239,6 +241,7 @@ class Object3D:
     top_m: float | None = None
     occluded: bool = False
     truncated: bool = False
+    back_inferred: bool = False
     layer_depths_m: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
