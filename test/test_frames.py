@@ -12,6 +12,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from refseg_ros.core.lifting import Lifter
 from refseg_ros.core.outcome import RequestError
 from refseg_ros.core.types import Instance
+from refseg_ros.core.transform import NoTransform, rigid_transform
 from refseg_ros.nodes.frames import build_frame, intrinsics_of
 from refseg_ros.nodes.images import fill_image
 from refseg_ros.nodes.sync import FrameSet
@@ -103,10 +104,50 @@ def test_depth_of_another_size_is_registered():
     assert thing.valid and np.allclose(thing.centroid_m, same.centroid_m, atol=0.01)
 
 
-def test_depth_in_another_frame_is_not_believed():
+def beside():
+    """The thing from a depth camera of its own, 5 cm to the right and at half the resolution, and its camera info."""
+    values = np.zeros((HEIGHT // 2, WIDTH // 2), np.float32)
+    left = round(0.05 / 0.8 * FOCAL / 2)
+    values[5:20, 8 - left : 24 - left] = 0.8
+    message, depth_info = half_size()
+    fill_image(message, values, "32FC1").header.frame_id = "depth_optical"
+    return message, depth_info
+
+
+def moment(depth, depth_info, to_color=None):
+    return build_frame(FrameSet(color(), info(), depth, depth_info, 0, 0.0, ""), to_color=to_color)
+
+
+def test_depth_of_another_frame_is_seen_from_the_colour_camera():
+    depth, depth_info = beside()
+    depth.header.stamp.sec = 5
+    asked = []
+
+    def to_color(*names):
+        asked.append(names)
+        return rigid_transform((0.05, 0, 0), (0, 0, 0, 1))
+
+    frame = moment(depth, depth_info, to_color)
+    assert asked == [("camera_optical", "depth_optical", 5_000_000_000)] and frame.depth_problem == ""
+    thing, same = lifted(frame), lifted(build(color_info=info(), depth=depth_of()))
+    assert thing.valid and np.allclose(thing.centroid_m, same.centroid_m, atol=0.012)
+
+
+def test_depth_of_another_frame_needs_its_camera_info_even_at_the_same_size():
+    other = depth_of()
+    other.header.frame_id = "depth_optical"
+    refused(moment(other, None, lambda *_: rigid_transform((0, 0, 0), (0, 0, 0, 1))), "each in a frame of its own")
+
+
+def test_depth_in_a_frame_that_is_nowhere_is_not_believed():
     other = depth_of()
     other.header.frame_id = "depth_optical"
     refused(build(color_info=info(), depth=other), "'depth_optical'")
+
+    def nowhere(*_):
+        raise NoTransform("nobody has said so")
+
+    refused(moment(other, info(), nowhere), "there is no transform between them: nobody has said so")
 
 
 def test_depth_with_another_k_is_registered():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st  # noqa: E402
 from hypothesis.extra import numpy as hnp  # noqa: E402
 
 from refseg_ros.core import surface  # noqa: E402
+from refseg_ros.core.camera import RayGrid  # noqa: E402
 from refseg_ros.core.lifting import Lifter, LiftingConfig  # noqa: E402
 from refseg_ros.core.types import Frame, Instance, Intrinsics  # noqa: E402
 from refseg_ros.models.lifting_torch import TorchLifter, median_3x3, noisy  # noqa: E402
@@ -55,6 +56,9 @@ def test_objects_are_equal(device, seed):
         mask = np.zeros((120, 160), bool)
         mask[y - 2 : y + 31, x - 1 : x + 32] = True
         instances.append(Instance(number, 0, 0.9, mask, (0, 0)))
+    mask[80:95, 105:112] = False  # something nearer beside the last, and that is rough
+    depth[80:95, 105:112] -= 0.1
+    depth[85:110, 118:140:2] += 0.03
     depth += rng.normal(0, 0.0012, depth.shape).astype(np.float32) * depth * depth
     depth[rng.random(depth.shape) < 0.05] = 0
     depth[rng.random(depth.shape) < 0.02] += 0.1
@@ -66,3 +70,11 @@ def test_objects_are_equal(device, seed):
         np.testing.assert_array_equal(one.points, other.points)
         np.testing.assert_array_equal(one.colors, other.colors)
         assert (one.plane, one.occluded, one.layer_depths_m) == (other.plane, other.occluded, other.layer_depths_m)
+
+
+@pytest.mark.parametrize(("lift_on", "kind"), [("numpy", Lifter), ("torch", TorchLifter)])
+def test_the_nodes_parameters_choose(lift_on, kind):
+    from refseg_ros.nodes.lifters import lifter_of
+
+    lifter = lifter_of({"lift_on": lift_on, "depth_min_m": 0.2, "depth_max_m": 3.0}, RayGrid(), "cpu")
+    assert type(lifter) is kind and (lifter.config.min_depth_m, lifter.config.max_depth_m) == (0.2, 3.0)

@@ -16,12 +16,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
 from refseg_ros.core.outcome import Outcome, Verdict
-from refseg_ros.core.transform import rigid_transform
+from refseg_ros.core.transform import NoTransform, rigid_transform
 from refseg_ros.core.types import Frame, Instance, Object3D, OrientedBox, PhraseVerdict, Segmentation
 from refseg_ros.msg import Object3DArray
 from refseg_ros.nodes import target, transforms
 from refseg_ros.nodes.target import Target, TargetObjects
-from refseg_ros.nodes.transforms import NoTransform
 
 QUARTER = (0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5))
 PIXELS = np.zeros((40, 60, 3), np.uint8)

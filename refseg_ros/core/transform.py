@@ -14,6 +14,10 @@ Matrix = npt.NDArray[np.float64]
 TOLERANCE = 1e-4  # how far from orthonormal a rotation may be: what float32 and printed digits leave
 
 
+class NoTransform(Exception):
+    """There is no transform between two frames; the message says why, without the frames and the stamp."""
+
+
 @dataclass(frozen=True, eq=False)
 class RigidTransform:
     """p_target = rotation @ p_source + translation. rotation: (3, 3); translation: (3,) metres.

@@ -4,16 +4,20 @@ newest of them for whoever asks."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.core.registration import DepthRegistration
+from refseg_ros.core.transform import NoTransform, RigidTransform
 from refseg_ros.core.types import Frame, Intrinsics, intrinsics_from_k
 from refseg_ros.nodes import images
 from refseg_ros.nodes.sync import FrameSet, StampMatcher
 from refseg_ros.nodes.worker import Job
+
+ToColor = Callable[[str, str, int], RigidTransform]  # colour frame, depth frame, stamp in ns; may raise NoTransform
 
 
 def is_compressed(message: Any) -> bool:
@@ -37,11 +41,13 @@ def stamp_ns(stamp: Any) -> int:
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
-def build_frame(messages: FrameSet, registration: DepthRegistration | None = None) -> Frame:
+def build_frame(
+    messages: FrameSet, registration: DepthRegistration | None = None, to_color: ToColor | None = None
+) -> Frame:
     """Decode one moment. A bad colour image raises RequestError; bad depth or camera info becomes depth_problem.
 
-    Depth of another size or K is registered to the colour image where its own camera info came with it and both are in
-    one frame. registration: keeps the look-up from image to image.
+    Depth of another size or K is registered to the colour image where its own camera info came with it; depth of
+    another frame, too, where to_color knows how the two stand. registration: keeps the look-up from image to image.
     """
     color = messages.color
     rgb = images.color_from_compressed(color) if is_compressed(color) else images.color_from_message(color)
@@ -55,9 +61,10 @@ def build_frame(messages: FrameSet, registration: DepthRegistration | None = Non
             depth = decode(message)
             problem = problem or _mismatch(messages, camera, rgb.shape[1], rgb.shape[0])
             if not problem and camera is not None:
-                depth_camera = _depth_camera(messages, camera, depth.shape)
+                moved = _moved(messages, to_color)
+                depth_camera = _depth_camera(messages, camera, depth.shape, moved is not None)
                 if depth_camera is not None:
-                    depth = (registration or DepthRegistration()).register(depth, depth_camera, camera)
+                    depth = (registration or DepthRegistration()).register(depth, depth_camera, camera, moved)
     except RequestError as error:  # masks need no depth: the objects say why they have none
         problem = problem or error.message
     if problem:
@@ -72,25 +79,43 @@ def _mismatch(messages: FrameSet, camera: Intrinsics | None, width: int, height:
         return "no camera info has arrived"
     if (camera.width, camera.height) != (width, height):
         return f"the camera info is for {camera.width} x {camera.height}, the image is {width} x {height}"
-    assert messages.depth is not None
-    frames = messages.color.header.frame_id, messages.depth.header.frame_id
-    if frames[0] and frames[1] and frames[0] != frames[1]:
-        return f"depth is in frame {frames[1]!r}, colour in {frames[0]!r}; use the aligned depth topic"
     return ""
 
 
-def _depth_camera(messages: FrameSet, camera: Intrinsics, depth_shape: tuple[int, ...]) -> Intrinsics | None:
-    """The camera to register depth (h, w) from; None: it lies on the colour image as it is. Raises RequestError."""
+def _moved(messages: FrameSet, to_color: ToColor | None) -> RigidTransform | None:
+    """From the depth camera's frame to the colour camera's; None: they are one. Raises RequestError."""
+    assert messages.depth is not None
+    color, depth = (m.header.frame_id.lstrip("/") for m in (messages.color, messages.depth))
+    if not color or not depth or color == depth:
+        return None
+    where = f"depth is in frame {depth!r}, colour in {color!r}"
+    if to_color is None:
+        raise RequestError(ErrorCode.CAMERA_INVALID, f"{where}; use the aligned depth topic")
+    try:
+        return to_color(color, depth, stamp_ns(messages.depth.header.stamp))
+    except NoTransform as error:
+        raise RequestError(
+            ErrorCode.CAMERA_INVALID,
+            f"{where}, and there is no transform between them: {error}; publish it, or use the aligned depth topic",
+        ) from error
+
+
+def _depth_camera(
+    messages: FrameSet, camera: Intrinsics, depth_shape: tuple[int, ...], elsewhere: bool
+) -> Intrinsics | None:
+    """The camera to register depth (h, w) from; None: it lies on the colour image as it is. elsewhere: it is in a frame
+    of its own. Raises RequestError."""
     height, width = depth_shape
-    same_size = (width, height) == (camera.width, camera.height)
+    same_size = (width, height) == (camera.width, camera.height) and not elsewhere
     info = messages.depth_info
     if info is None or not any(info.k):
         if same_size:
             return None
         raise RequestError(
             ErrorCode.CAMERA_INVALID,
-            f"depth is {width} x {height}, colour {camera.width} x {camera.height}, and no depth camera info has "
-            "arrived; publish it, or use the aligned depth topic",
+            f"depth is {width} x {height}, colour {camera.width} x {camera.height}"
+            f"{', each in a frame of its own' if elsewhere else ''}, and no depth camera info has arrived; "
+            "publish it, or use the aligned depth topic",
         )
     if (info.width, info.height) != (width, height):
         raise RequestError(
@@ -108,8 +133,8 @@ class FrameSource:
     newest() is for the worker's thread, forget() for any. topic: the colour images' name, for messages to people.
     """
 
-    def __init__(self, matcher: StampMatcher, topic: str) -> None:
-        self._matcher, self._topic = matcher, topic
+    def __init__(self, matcher: StampMatcher, topic: str, to_color: ToColor | None = None) -> None:
+        self._matcher, self._topic, self._to_color = matcher, topic, to_color
         self._last: tuple[FrameSet, Frame] | None = None
         self._registration = DepthRegistration()
 
@@ -144,7 +169,7 @@ class FrameSource:
             and (last[1].intrinsics is not None or last[0].color_info is messages.color_info)
         ):
             return last[1]
-        frame = build_frame(messages, self._registration)
+        frame = build_frame(messages, self._registration, self._to_color)
         self._last = (messages, frame)
         return frame
 

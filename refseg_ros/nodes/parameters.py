@@ -57,6 +57,10 @@ SPECS: dict[str, Spec] = {
     "reject_threshold": Spec(-1.0, "Belief below which a phrase is ABSENT; negative: the model's own.", -1.0, 1.0),
     "depth_min_m": Spec(0.05, "Nearest depth taken for a reading, metres.", 0.0, 10.0),
     "depth_max_m": Spec(10.0, "Farthest depth taken for a reading, metres.", 0.1, 200.0),
+    "lift_on": Spec(
+        "numpy", "What tests each pixel's depth: numpy, or torch on the model's device. The objects are the same.",
+        choices=("numpy", "torch"),
+    ),
     "track_memory_s": Spec(3.0, "How long continuous mode remembers a thing it does not see, seconds.", 0.0, 600.0),
     "publish_points": Spec(True, "Put the points into each object (needs bandwidth)."),
     "publish_overlay": Spec(True, "Draw and publish ~/overlay when somebody listens."),

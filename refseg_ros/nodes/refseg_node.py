@@ -25,17 +25,19 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from refseg_ros.core.camera import RayGrid
-from refseg_ros.core.lifting import Lifter, LiftingConfig
 from refseg_ros.core.outcome import ErrorCode, RequestError, report_exception
 from refseg_ros.core.pipeline import error_segmentation
 from refseg_ros.core.protocol import SegmentationModel, Thresholds
 from refseg_ros.core.tracking import Tracker
 from refseg_ros.core.tracks import Tracked
+from refseg_ros.core.transform import RigidTransform
 from refseg_ros.core.types import Frame, Segmentation
 from refseg_ros.msg import SegmentationResult
 from refseg_ros.nodes import diagnostics, parameters, results
 from refseg_ros.nodes.dds import use_large_message_profile
+from refseg_ros.nodes.depth_frames import DepthFrames
 from refseg_ros.nodes.frames import FrameSource, stamp_ns
+from refseg_ros.nodes.lifters import lifter_of
 from refseg_ros.nodes.outputs import Outputs
 from refseg_ros.nodes.requests import BURST, RequestServers
 from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, StampMatcher
@@ -78,7 +80,8 @@ class RefsegNode(LifecycleNode):
         self._rays = RayGrid()  # for the worker's thread; a changed parameter costs no new one
         self._inputs: list[Any] = []
         self._numbers = itertools.count(1)
-        self._frames = FrameSource(self.matcher, self.resolve_topic_name("image_raw"))
+        self._depth_frames = DepthFrames(self)
+        self._frames = FrameSource(self.matcher, self.resolve_topic_name("image_raw"), self._to_color)
         self.add_on_set_parameters_callback(lambda changed: parameters.check(self._values, changed))
         self.add_post_set_parameters_callback(self._on_parameters)
         self.requests = RequestServers(self, self._submit, lambda: self._active, self.matcher.counts)
@@ -102,7 +105,8 @@ class RefsegNode(LifecycleNode):
             report = report_exception(error)
             return self._configure_failed(f"{report.code.value}: {report.message}")
         self._failure = ""
-        self.worker = InferenceWorker(model, Lifter(self._lifting(), self._rays), self._values["queue_size"])
+        lifter = lifter_of(self._values, self._rays, model.device)
+        self.worker = InferenceWorker(model, lifter, self._values["queue_size"])
         self._apply_thresholds()
         self._outputs = Outputs(self, self._mismatch, self._rays)
         self._outputs.target.choose(self._target())
@@ -160,6 +164,7 @@ class RefsegNode(LifecycleNode):
         if not ended:
             self.get_logger().error("the model did not finish its request in time; its thread is left behind")
         self.worker = None
+        self._depth_frames.destroy()
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
@@ -191,7 +196,14 @@ class RefsegNode(LifecycleNode):
         )
 
     def _keeper(self, kind: str) -> Callable[[Any], None]:
-        return lambda message: self.matcher.add(kind, stamp_ns(message.header.stamp), message)
+        def on_message(message: Any) -> None:
+            self._depth_frames.heard(kind, message.header.frame_id)
+            self.matcher.add(kind, stamp_ns(message.header.stamp), message)
+
+        return on_message
+
+    def _to_color(self, color: str, depth: str, at_ns: int) -> RigidTransform:
+        return self._depth_frames.to_color(color, depth, at_ns, self._values["depth_wait_s"])
 
     def _mismatch(self, topic: str) -> Callable[[Any], None]:
         def on_mismatch(event: Any) -> None:
@@ -271,13 +283,10 @@ class RefsegNode(LifecycleNode):
         self.matcher.slop_s, self.matcher.depth_wait_s = self._values["sync_slop_s"], self._values["depth_wait_s"]
         if self.worker is not None:
             self.worker.set_capacity(self._values["queue_size"])
-            self.worker.lifter = Lifter(self._lifting(), self._rays)
+            self.worker.lifter = lifter_of(self._values, self._rays, self.worker.model.device)
             self._apply_thresholds()
         if self._outputs is not None:
             self._outputs.target.choose(self._target())
-
-    def _lifting(self) -> LiftingConfig:
-        return LiftingConfig(min_depth_m=self._values["depth_min_m"], max_depth_m=self._values["depth_max_m"])
 
     def _target(self) -> Target:
         return Target(self._values["target_frame"], self._values["target_wait_s"], self._values["publish_points"])

@@ -8,11 +8,11 @@ import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
 
-from refseg_ros.core.transform import RigidTransform, transform_object, without_transform
+from refseg_ros.core.transform import NoTransform, RigidTransform, transform_object, without_transform
 from refseg_ros.core.types import Frame, Segmentation
 from refseg_ros.msg import Object3DArray
 from refseg_ros.nodes import results
-from refseg_ros.nodes.transforms import NoTransform, Transforms, listen
+from refseg_ros.nodes.transforms import Transforms, listen
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,11 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.time import Time
 
 from refseg_ros.core.boxes import quaternion
-from refseg_ros.core.transform import RigidTransform, rigid_transform
+from refseg_ros.core.transform import NoTransform, RigidTransform, rigid_transform
 
 KEPT_S = 10.0  # what tf2 keeps
 POLL_S = 0.005
 MOST_STEPS = 5000  # a second's worth of a very fast frame, times KEPT_S
-
-
-class NoTransform(Exception):
-    """There is no transform; the message says why, without the frames and the stamp."""
 
 
 class Transforms(Protocol):
