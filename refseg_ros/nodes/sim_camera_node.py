@@ -10,18 +10,16 @@ import sys
 from typing import Any
 
 import numpy as np
-import rclpy
 from geometry_msgs.msg import TransformStamped
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
-from refseg_ros.nodes.dds import use_large_message_profile
 from refseg_ros.nodes.images import fill_image
+from refseg_ros.nodes.running import run_until_told
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import expressions
 from refseg_ros.sim.scene import Scene
@@ -153,19 +151,7 @@ def truth_json(scene: Scene) -> str:
 
 def main(args: list[str] | None = None) -> int:
     """Run the camera until it is told to stop."""
-    use_large_message_profile()
-    try:
-        with rclpy.init(args=args):
-            node = SimCameraNode()
-            executor = SingleThreadedExecutor()
-            executor.add_node(node)
-            try:
-                executor.spin()
-            finally:
-                node.close()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the ordinary end
-    return 0
+    return run_until_told(SimCameraNode, "sim_camera", args)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -30,6 +28,7 @@ from refseg_ros.msg import Heard as HeardMessage
 from refseg_ros.nodes import parameters
 from refseg_ros.nodes.audio_messages import frame_of, message_type, samples_of
 from refseg_ros.nodes.diagnostics import array
+from refseg_ros.nodes.running import run_until_told
 from refseg_ros.nodes.speech_parameters import SPECS, check, endpoint_config, trust
 from refseg_ros.speech.audio import SpeechError, mono, read_wav
 from refseg_ros.speech.endpoint import Utterance, UtteranceDetector
@@ -236,22 +235,7 @@ class SpeechNode(Node):
 
 def main(args: list[str] | None = None, factory: RecognizerFactory = load_recognizer) -> int:
     """Run the node until it is told to stop. 1: it cannot work as it is set up; one sentence has said why."""
-    try:
-        with rclpy.init(args=args):
-            try:
-                node = SpeechNode(factory)
-            except (SpeechError, ParameterException) as error:
-                get_logger("speech").fatal(str(error))
-                return 1
-            executor = SingleThreadedExecutor()
-            executor.add_node(node)
-            try:
-                executor.spin()
-            finally:
-                node.close()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the ordinary end
-    return 0
+    return run_until_told(lambda: SpeechNode(factory), "speech", args, (SpeechError, ParameterException))
 
 
 if __name__ == "__main__":

@@ -16,18 +16,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-import rclpy
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import String
 
-from refseg_ros.nodes.dds import use_large_message_profile
 from refseg_ros.nodes.images import fill_image
+from refseg_ros.nodes.running import run_until_told
 from refseg_ros.nodes.sim_camera_node import FRAME, WORLD, camera_info, truth_json
 from refseg_ros.pick.cell import Cell
 from refseg_ros.sim.sensor import SensorModel
@@ -147,19 +145,7 @@ class CellNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """Run the cell until it is told to stop."""
-    use_large_message_profile()
-    try:
-        with rclpy.init(args=args):
-            node = CellNode()
-            executor = SingleThreadedExecutor()
-            executor.add_node(node)
-            try:
-                executor.spin()
-            finally:
-                node.close()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the ordinary end
-    return 0
+    return run_until_told(CellNode, "cell", args)
 
 
 if __name__ == "__main__":
