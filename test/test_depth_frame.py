@@ -13,6 +13,7 @@ from geometry_msgs.msg import TransformStamped
 from helpers.robot import FOUND
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
 
 from refseg_ros.core.transform import NoTransform, rigid_transform
 from refseg_ros.nodes import depth_frames
@@ -68,8 +69,8 @@ def test_depth_of_another_camera_is_where_the_colour_camera_sees_it(quick):
         """Half the colour camera's resolution, beside it: its view of the red thing, 0.6 m away, is further left."""
         millimetres = np.full((60, 80), 1000, np.uint16)
         millimetres[10:25, 2:22] = 600
-        depth = fill_image(Image(header=color.header), millimetres, "16UC1")
-        depth.header.frame_id = "depth_optical"
+        header = Header(stamp=color.header.stamp, frame_id="depth_optical")
+        depth = fill_image(Image(header=header), millimetres, "16UC1")
         infos.publish(CameraInfo(header=depth.header, width=80, height=60, k=k, distortion_model="plumb_bob"))
         return color, depth, info
 
