@@ -60,9 +60,10 @@ def _store(folder, seed=0):
     """_scene() as a training file, with two phrases."""
     scene = _scene(seed)
     said = [
-        {"type": "name", "phrases": ["the red box"], "targets": [[0]]},
+        {"type": "name", "phrases": ["the red box"], "targets": [[0]],
+         "mentions": {"named": [0], "anchors": [], "arguable": []}},
         {"type": "absent-name", "phrases": ["the cat"], "targets": [[]]},
-    ]
+    ]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(
         folder / f"scene_{seed:07d}.npz", {"seed": seed, "objects": [], "expressions": said},
@@ -180,23 +181,35 @@ def _tokens(owners):
     return tokens.TokenSet(torch.randn(count, APPEARANCE).half(), torch.rand(count, GEOMETRY), torch.tensor(owners))
 
 
+MUG = phrases.Asked("name", "the mug", frozenset({0}), named=frozenset({0}))
+CAT = phrases.Asked("absent-name", "the cat", frozenset())
+
+
 def test_collate_pads_and_marks_the_padding():
-    rows = [(_tokens([0, 1, -1]), "mug", frozenset({1})), (_tokens([4]), "red can", frozenset())]
+    left = phrases.Asked("relation", "mug", frozenset({1}), frozenset({1, 2}), frozenset({0}), frozenset({2}))
+    rows = [(_tokens([0, 1, 2, -1]), left), (_tokens([4]), phrases.Asked("absent-attribute", "red can", frozenset()))]
     states = {"mug": torch.randn(3, 384).half(), "red can": torch.randn(4, 384).half()}
-    inputs, meant, fits = language.collate(rows, states)
-    assert meant.tolist() == [[0, 1, 0], [0, -1, -1]] and fits.tolist() == [1, 0]
-    assert inputs[2].tolist() == [[True] * 3, [True, False, False]] and inputs[4].sum(1).tolist() == [3, 4]
-    out, some = LanguageHead()(*inputs)
-    assert out.shape == (2, 3) and some.shape == (2,)
+    inputs, truth = language.collate(rows, states)
+    assert truth.meant.tolist() == [[0, 1, 0, 0], [0, -1, -1, -1]] and truth.fits.tolist() == [1, 0]
+    assert truth.mentioned[0].T.tolist() == [[0, 1, -1, 0], [1, 0, 0, 0]] and (truth.mentioned[1] == -1).all()
+    assert inputs[2].tolist() == [[True] * 4, [True] + [False] * 3] and inputs[4].sum(1).tolist() == [3, 4]
+    out = LanguageHead()(*inputs)
+    assert out.meant.shape == (2, 4) and out.fits.shape == (2,) and out.mentioned.shape == (2, 4, 2)
+    terms = language.losses(out, truth)
+    assert set(terms) == {"meant", "fits", "mentioned"} and all(torch.isfinite(v) for v in terms.values())
+
+
+def test_where_no_mention_is_known_its_loss_is_nothing():
+    inputs, truth = language.collate([(_tokens([0]), CAT)], {"the cat": torch.randn(2, 384)})
+    assert language.losses(LanguageHead()(*inputs), truth)["mentioned"].item() == 0
 
 
 def test_draw_gives_a_batch_and_never_a_target_that_was_not_found(config):
-    said = phrases.Phrases([[("name", "the mug", frozenset({0})), ("absent-name", "the cat", frozenset())]], {})
-    by_type = phrases.grouped(said)
+    by_type = phrases.grouped(phrases.Phrases([[MUG, CAT]], {}))
     rows = language.draw([[_tokens([0])]], [_tokens([-1])], by_type, random.Random(0), config)
     rows += language.draw([[_tokens([0])]], [], by_type, random.Random(0), config)  # before anything is found
     assert len(rows) == 2 * config.batch
-    assert all(not targets or targets & set(tokens.owner.tolist()) for tokens, _, targets in rows)
+    assert all(not asked.targets or asked.targets & set(tokens.owner.tolist()) for tokens, asked in rows)
 
 
 def test_training_resumes_where_it_stopped_and_keeps_its_best(config):
@@ -300,7 +313,7 @@ def test_slips_are_only_in_what_is_asked_to_have_them(tmp_path):
     straight = phrases.read_phrases(files, tmp_path / "w", "straight")
     slipped = phrases.read_phrases(files, tmp_path / "w", "slipped", slips=True)
     assert set(straight.states) == {"the red box", "the cat"} and len(slipped.states) > 5
-    wrong = sum(text not in straight.states for rows in slipped.of_scene for _, text, _ in rows)
+    wrong = sum(row.text not in straight.states for rows in slipped.of_scene for row in rows)
     assert 0.05 < wrong / 80 < 0.4
 
 
@@ -317,7 +330,8 @@ def test_a_phrase_is_right_when_its_very_set_is_picked_or_when_it_is_rejected():
 
 
 def test_judging_names_the_owners_of_what_is_meant():
-    said = phrases.Phrases([[("name", "the mug", frozenset({4}))], []], {"the mug": torch.randn(2, 384)})
+    asked = phrases.Asked("name", "the mug", frozenset({4}))
+    said = phrases.Phrases([[asked], []], {"the mug": torch.randn(2, 384)})
     head = LanguageHead()
     torch.nn.init.constant_(head.meant.bias, 50.0)  # everything is meant
     rows = language.judge(head, [_tokens([4, -1]), _tokens([0])], said)

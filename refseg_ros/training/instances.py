@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from refseg_ros.models.compact.backbone import Backbone, mixed
 from refseg_ros.models.compact.instances import GRID_STRIDE, InstanceHead, apply_kernels, find_instances
 from refseg_ros.training.config import TrainingConfig, training_files
-from refseg_ros.training.loop import averaged, steps_of, train
+from refseg_ros.training.loop import averaged, seed_of, train
 from refseg_ros.training.pictures import Picture, batches, plain
 
 VALIDATION_SCENES = 60
@@ -156,10 +156,10 @@ def run(config: TrainingConfig) -> None:
     """Train the head; <work>/instances.pt holds it."""
     torch.manual_seed(config.seed)
     head, backbone = InstanceHead(), Backbone()
-    done = steps_of(config.work / "instances.pt")
-    rng = torch.Generator().manual_seed(config.seed + done)
+    seed = seed_of(config, config.work / "instances.pt")
+    rng = torch.Generator().manual_seed(seed)
     paths = training_files(config.scenes / "train", config.most_scenes)
-    drawn = batches(paths, config.batch, config.seed + done, config.workers)
+    drawn = batches(paths, config.batch, seed, config.workers)
     shown = [plain(p) for p in training_files(config.scenes / "val", VALIDATION_SCENES)]
 
     def step(module: nn.Module) -> dict[str, Tensor]:

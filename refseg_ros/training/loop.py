@@ -9,13 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from refseg_ros.training.config import TrainingConfig
 
 REPORT_S = 150  # validation takes seconds, and its time is not training time
+
+
+def processes() -> PartialState:
+    """This run's processes, as Accelerate started them; one without it."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def seed_of(config: TrainingConfig, checkpoint: Path) -> int:
+    """For what is drawn in this process from here on: another seed after each resumption and in each process."""
+    return config.seed + steps_of(checkpoint) + 1_000_003 * processes().process_index
 
 
 def train(

@@ -19,11 +19,24 @@ from refseg_ros.sim.stored import load_expressions
 TYPED_WRONG, IN_WRONG_ORDER = 0.15, 0.04
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A phrase about a scene. targets: ids meant; named, anchors, arguable: as in sim.expressions.types.Mentions, named
+    None where they are not known."""
+
+    type: str
+    text: str
+    targets: frozenset[int]
+    named: frozenset[int] | None = None
+    anchors: frozenset[int] = frozenset()
+    arguable: frozenset[int] = frozenset()
+
+
 @dataclass(eq=False)
 class Phrases:
-    """Every phrase of every scene in words the encoder has read: per scene (type, text, target ids)."""
+    """Every phrase of every scene, in words the encoder has read; states: half (T, 384) of each text."""
 
-    of_scene: list[list[tuple[str, str, frozenset[int]]]]
+    of_scene: list[list[Asked]]
     states: dict[str, Tensor]
 
 
@@ -38,20 +51,8 @@ def read_phrases(paths: Sequence[Path], work: Path, name: str, most_of_type: int
     path = work / f"phrases_{name}.pt"
     if path.exists():
         return torch.load(path, weights_only=False)
-    rng, slip = random.Random(0), np.random.default_rng(0)
-    of_scene, texts = [], set()
-    for scene in paths:
-        expressions = load_expressions(scene)
-        rows: list[tuple[str, str, frozenset[int]]] = []
-        kinds: dict[str, int] = {}
-        for e in rng.sample(expressions, len(expressions)):
-            if len(e["phrases"]) > 1 or e.get("excluded") or kinds.get(e["type"], 0) >= most_of_type:
-                continue
-            kinds[e["type"]] = kinds.get(e["type"], 0) + 1
-            text = _slipped(e["phrases"][0], slip).lower() if slips else e["phrases"][0].lower()
-            rows.append((e["type"], text, frozenset(e["targets"][0])))
-            texts.add(text)
-        of_scene.append(rows)
+    of_scene = chosen(paths, most_of_type, slips)
+    texts = {row.text for rows in of_scene for row in rows}
     encoder, states, ordered = TextEncoder(), {}, sorted(texts, key=lambda t: (len(t), t))
     for start in track(range(0, len(ordered), 256), description=f"reading {len(ordered)} phrases"):
         batch = ordered[start : start + 256]
@@ -64,6 +65,25 @@ def read_phrases(paths: Sequence[Path], work: Path, name: str, most_of_type: int
     return phrases
 
 
+def chosen(paths: Sequence[Path], most_of_type: int, slips: bool) -> list[list[Asked]]:
+    """Up to `most_of_type` phrases of each type of each scene, drawn the same way each time."""
+    rng, slip = random.Random(0), np.random.default_rng(0)
+    of_scene = []
+    for scene in paths:
+        expressions = load_expressions(scene)
+        rows: list[Asked] = []
+        kinds: dict[str, int] = {}
+        for e in rng.sample(expressions, len(expressions)):
+            if len(e["phrases"]) > 1 or e.get("excluded") or kinds.get(e["type"], 0) >= most_of_type:
+                continue
+            kinds[e["type"]] = kinds.get(e["type"], 0) + 1
+            text = _slipped(e["phrases"][0], slip).lower() if slips else e["phrases"][0].lower()
+            mentions = {k: frozenset(v) for k, v in (e.get("mentions") or {}).items()}
+            rows.append(Asked(e["type"], text, frozenset(e["targets"][0]), **mentions))
+        of_scene.append(rows)
+    return of_scene
+
+
 def _slipped(text: str, rng: np.random.Generator) -> str:
     chance = rng.random()
     if chance < TYPED_WRONG:
@@ -71,12 +91,12 @@ def _slipped(text: str, rng: np.random.Generator) -> str:
     return word_order(text, 1, rng) if chance < TYPED_WRONG + IN_WRONG_ORDER else text
 
 
-def grouped(phrases: Phrases) -> list[dict[str, list[tuple[str, str, frozenset[int]]]]]:
+def grouped(phrases: Phrases) -> list[dict[str, list[Asked]]]:
     """The phrases of each scene by type."""
     scenes = []
     for rows in phrases.of_scene:
-        by_type: dict[str, list[tuple[str, str, frozenset[int]]]] = {}
+        by_type: dict[str, list[Asked]] = {}
         for row in rows:
-            by_type.setdefault(row[0], []).append(row)
+            by_type.setdefault(row.type, []).append(row)
         scenes.append(by_type)
     return scenes

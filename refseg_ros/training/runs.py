@@ -80,11 +80,13 @@ class Trainer:
 def _compact(config: RunConfig) -> None:
     from refseg_ros.models.compact import SHIPPED
     from refseg_ros.training import export, instances, language
+    from refseg_ros.training.loop import processes
 
     config.work.mkdir(parents=True, exist_ok=True)
     _together(config, instances.run, config.stage("instances"), language.read, config.stage("reading"))
     language.run(config.stage("language"))
-    export.run(config.stage("language"), config.target or SHIPPED)
+    if processes().is_main_process:
+        export.run(config.stage("language"), config.target or SHIPPED)
 
 
 def _together(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, 
 
 WORD = 384
 WIDTH, LAYERS, HEADS = 192, 4, 6
+TALLY, TALLIES = 64, 4  # width and heads of what is counted
 PAIR = 2 * GEOMETRY + 2
 
 
@@ -47,19 +49,26 @@ def pair_features(place_bng: Tensor) -> Tensor:
 
 
 class ReaderLayer(nn.Module):
-    """One round of reading. Things attend to things and words; what they fetch from a thing says where it lies."""
+    """One round of reading. Things attend to things and words; what they fetch from a thing says where it lies.
+
+    Attention is a mean, and a mean cannot count: "the second mug from the left" and "three mugs" need a sum over those
+    things that are mugs. Hence the tallies: heads whose weights are gates, each between 0 and 1, and are added up.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.norm, self.norm_after = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.query, self.out = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.query, self.out = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH + TALLY, WIDTH)
         self.from_things, self.from_words = nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(WIDTH, 2 * WIDTH)
-        self.pair_bias = nn.Sequential(nn.Linear(PAIR, 32), nn.GELU(), nn.Linear(32, HEADS))
-        self.pair_value = nn.Linear(PAIR, WIDTH)
+        self.pair_bias = nn.Sequential(nn.Linear(PAIR, 32), nn.GELU(), nn.Linear(32, HEADS + TALLIES))
+        self.pair_value = nn.Linear(PAIR, WIDTH + TALLY)
+        self.tally = nn.Linear(WIDTH, 3 * TALLY)
         self.think = nn.Sequential(
             nn.Linear(WIDTH, 3 * WIDTH), nn.GELU(), nn.Dropout(0.1), nn.Linear(3 * WIDTH, WIDTH)
         )
         self.drop = nn.Dropout(0.1)
+        with torch.no_grad():  # Sums are large and mean nothing at first: what is read comes first, counting later.
+            self.out.weight[:, WIDTH:] = 0
 
     def forward(self, x_bmw: Tensor, words_btw: Tensor, pairs_bnnp: Tensor, blocked_bk: Tensor) -> Tensor:
         """x: the decision token, then N things; blocked: True for keys that are padding, M things then T words."""
@@ -69,19 +78,54 @@ class ReaderLayer(nn.Module):
         key, value = torch.cat([self.from_things(x), self.from_words(words_btw)], 1).chunk(2, -1)
         key, value = (t.reshape(batch, -1, HEADS, WIDTH // HEADS) for t in (key, value))
         logits = torch.einsum("bmhd,bkhd->bhmk", query, key) / (WIDTH // HEADS) ** 0.5
-        bias = self.pair_bias(pairs_bnnp).permute(0, 3, 1, 2)
-        logits = logits + F.pad(bias, (1, words_btw.shape[1], 1, 0))
+        bias = F.pad(self.pair_bias(pairs_bnnp).permute(0, 3, 1, 2), (1, 0, 1, 0))  # none for the decision token
+        seen = self.pair_value(pairs_bnnp)
+        logits = logits + F.pad(bias[:, :HEADS], (0, words_btw.shape[1]))
         share = logits.masked_fill(blocked_bk[:, None, None], -1e4).softmax(-1)
-        fetched = torch.einsum("bhmk,bkhd->bmhd", share, value)
-        seen = self.pair_value(pairs_bnnp).reshape(*pairs_bnnp.shape[:3], HEADS, -1)
-        where = torch.einsum("bhij,bijhd->bihd", share[:, :, 1:, 1:most], seen)
-        fetched = (fetched + F.pad(where, (0, 0, 0, 0, 1, 0))).reshape(batch, most, WIDTH)
+        fetched = torch.einsum("bhmk,bkhd->bmhd", share, value).reshape(batch, most, WIDTH)
+        fetched = fetched + _where(share[..., :most], seen[..., :WIDTH])
+
+        ask, answer, counted = (t.reshape(batch, most, TALLIES, -1) for t in self.tally(x).chunk(3, -1))
+        gate = torch.einsum("bmhd,bkhd->bhmk", ask, answer) / (TALLY // TALLIES) ** 0.5 + bias[:, HEADS:]
+        gate = gate.sigmoid() * ~blocked_bk[:, None, None, :most]
+        sums = torch.einsum("bhmk,bkhd->bmhd", gate, counted).reshape(batch, most, TALLY)
+        sums = (sums + _where(gate, seen[..., WIDTH:])) / 4
+        fetched = torch.cat([fetched, sums], -1)
         x = x_bmw + self.drop(self.out(fetched))
         return x + self.drop(self.think(self.norm_after(x)))
 
 
+def _where(share_bhmm: Tensor, seen_bnnv: Tensor) -> Tensor:
+    """What the pairs (i, j) hold, by the heads' weights, (B, M, V); the decision token is nowhere."""
+    seen = seen_bnnv.reshape(*seen_bnnv.shape[:3], share_bhmm.shape[1], -1)
+    where = torch.einsum("bhij,bijhd->bihd", share_bhmm[:, :, 1:, 1:], seen)
+    return F.pad(where.flatten(2), (0, 0, 1, 0))
+
+
+def _beside_mentioned(mentioned_bn2: Tensor, pairs_bnnp: Tensor) -> Tensor:
+    """How each thing lies to what is mentioned, (B, 1 + N, 3 * PAIR + 2): to what is named, summed and on average; to
+    the anchors, on average; how many there are of both, which is all that the decision token in front is told."""
+    number = mentioned_bn2.sum(1, keepdim=True)
+    to = torch.einsum("bjm,bijp->bimp", mentioned_bn2, pairs_bnnp)
+    average = to / (number[..., None] + 0.1)
+    lies = torch.cat([to[:, :, 0] / 4, average[:, :, 0], average[:, :, 1]], -1)
+    return torch.cat([F.pad(lies, (0, 0, 1, 0)), (number / 4).expand(-1, lies.shape[1] + 1, -1)], -1)
+
+
+class LanguageOutput(NamedTuple):
+    """Logits. meant (B, N): the phrase means this thing; fits (B,): something fits; mentioned (B, N, 2), half-way: its
+    head names this thing ("the mug ..."), and the thing is one to start from ("... left of the bowl")."""
+
+    meant: Tensor
+    fits: Tensor
+    mentioned: Tensor
+
+
 class LanguageHead(nn.Module):
     """A transformer over [decision token, instances] that reads the words and knows how instances lie to each other.
+
+    Half-way it says which things the words mention: those that the phrase's head names, and those it starts from. From
+    there on every thing knows how it lies to these: how many that are named lie left of it, where its anchor is.
 
     fused: the instances read the words in every layer; without, each meets the phrase's mean state at the very end,
     as in a model with two towers. What ships is fused.
@@ -99,12 +143,15 @@ class LanguageHead(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
         self.meant = nn.Linear(WIDTH, 1)
         self.fits = nn.Linear(WIDTH, 1)
+        self.mentioned = nn.Linear(WIDTH, 2)
+        self.compared = nn.Linear(3 * PAIR + 2, WIDTH)
+        nn.init.zeros_(self.compared.weight)  # means nothing before mentions are known
         self.agree = nn.Parameter(torch.tensor(0.5))
 
     def forward(
         self, look_bnf: Tensor, place_bng: Tensor, there_bn: Tensor, words_btw: Tensor, valid_bt: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """there_bn, valid_bt: False marks padding. Returns logits: meant (B, N), something fits (B,)."""
+    ) -> LanguageOutput:
+        """there_bn, valid_bt: False marks padding."""
         pairs = pair_features(place_bng)
         known = there_bn[:, None, :, None].float()
         rank = (pairs * known).sum(2) / known.sum(2).clamp(min=1)
@@ -113,7 +160,12 @@ class LanguageHead(nn.Module):
         x = torch.cat([self.decision.expand(len(things), 1, WIDTH), things], 1)
         heard = valid_bt if self.fused else torch.zeros_like(valid_bt)
         blocked = ~torch.cat([torch.ones_like(valid_bt[:, :1]), there_bn, heard], 1)
-        for layer in self.layers:
+        half = max(1, len(self.layers) // 2)
+        for layer in self.layers[:half]:
+            x = layer(x, words, pairs, blocked)
+        mentioned = self.mentioned(x[:, 1:])
+        x = x + self.compared(_beside_mentioned(mentioned.sigmoid() * there_bn[..., None], pairs))
+        for layer in self.layers[half:]:
             x = layer(x, words, pairs, blocked)
         x = self.norm(x)
         if not self.fused:
@@ -121,4 +173,5 @@ class LanguageHead(nn.Module):
             x = x * ((words * share).sum(1, keepdim=True) / share.sum(1, keepdim=True).clamp(min=1))
         meant = self.meant(x[:, 1:])[..., 0]
         strongest = meant.masked_fill(~there_bn, -1e4).logsumexp(1)
-        return meant, self.fits(x[:, 0])[..., 0] + self.agree * strongest
+        fits = self.fits(x[:, 0])[..., 0] + self.agree * strongest
+        return LanguageOutput(meant, fits, mentioned)

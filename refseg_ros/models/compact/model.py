@@ -99,7 +99,7 @@ class CompactModel:
         look = encoded.look.to(self.device)[None].expand(count, -1, -1)
         place = encoded.place.to(self.device)[None].expand(count, -1, -1)
         there = torch.ones(look.shape[:2], dtype=torch.bool, device=self.device)
-        meant, fits = self._heads.language(look, place, there, states, valid)
+        meant, fits, _ = self._heads.language(look, place, there, states, valid)
         scores, belief = meant.sigmoid().cpu().numpy(), (fits / self._temperature).sigmoid().cpu().numpy()
         masks: dict[int, Candidate | None] = {}
         decodings = []
