@@ -11,8 +11,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from refseg_ros.core.lifting import Lifter
 from refseg_ros.core.outcome import RequestError
-from refseg_ros.core.types import Instance
 from refseg_ros.core.transform import NoTransform, rigid_transform
+from refseg_ros.core.types import Instance
 from refseg_ros.nodes.frames import build_frame, intrinsics_of
 from refseg_ros.nodes.images import fill_image
 from refseg_ros.nodes.sync import FrameSet
