@@ -186,3 +186,16 @@ def test_it_learns_a_handful_of_masks():
 def test_a_wrong_configuration_names_the_field(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         MLLMSegConfig(**changes)
+
+
+def test_a_prior_starts_masks_at_their_usual_size_so_that_a_short_training_is_not_spent_on_one_bias():
+    picture = pictures()
+    plain, started = head(prior=None), head(prior=0.05)
+    with torch.no_grad():
+        share = answer(started.eval(), picture).sigmoid().mean()
+    assert 0.005 < share < 0.2
+
+    def loss_of(net):
+        return lambda: sum(losses(answer(net, picture), truth(picture)).values())
+
+    assert taught(started, loss_of(started), 40, 1e-3) < taught(plain, loss_of(plain), 40, 1e-3)

@@ -16,6 +16,10 @@ class MLLMSegConfig:
     The two inputs of the fusion (DSFF), for the ablation: vision_detail (the ViT's tokens) and language_semantics (the
     language model's states at the image tokens).
 
+    prior: the share of cells that a mask is expected to cover; the last convolution then starts as an average with the
+    bias at which masks have that probability (RetinaNet, for focal loss). None as published. It matters in short
+    trainings: every mask's level hangs on that one bias, which Adam moves by a learning rate a step.
+
     as_released: the released code's faults, with which its weights were trained and give their published results. The
     language model's map is read one raster position too early, and the focal loss takes probabilities for logits.
     Raises ValueError.
@@ -34,6 +38,7 @@ class MLLMSegConfig:
     vision_detail: bool = True
     language_semantics: bool = True
     as_released: bool = False
+    prior: float | None = None
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -53,6 +58,8 @@ class MLLMSegConfig:
             raise ValueError(f"MLLMSegConfig.width must be a multiple of heads and of groups, not {self.width}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"MLLMSegConfig.dropout must be in [0, 1), not {self.dropout}")
+        if self.prior is not None and not 0 < self.prior < 1:
+            raise ValueError(f"MLLMSegConfig.prior must be in (0, 1), not {self.prior}")
         if not self.vision_detail and not self.language_semantics:
             raise ValueError("MLLMSegConfig.language_semantics must be set where vision_detail is not")
 
@@ -72,5 +79,6 @@ def compact(language_width: int, **changes: object) -> MLLMSegConfig:
     small = {
         "channels": (24, 40, 112, 320), "strides": (4, 8, 16, 32), "width": 128, "heads": 4, "feedforward": 128,
         "dropout": 0.0, "stride": 16, "cell": 4,
+        "prior": 0.03,
     }  # fmt: skip
     return MLLMSegConfig(language_width=language_width, **{**small, **changes})  # type: ignore[arg-type]

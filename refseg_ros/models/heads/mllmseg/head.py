@@ -7,6 +7,7 @@ read is that state's value: it is worked out once a phrase. Both are the publish
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from refseg_ros.models.heads.mllmseg.config import MLLMSegConfig
 from refseg_ros.models.heads.mllmseg.fusion import DecoderLayer, FeatureFusion
+
+GAIN, RECTIFIED_MEAN = 4.0, 1 / math.sqrt(2 * math.pi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,11 @@ class MLLMSegHead(nn.Module):
         for name, weight in self.named_parameters():
             if weight.dim() > 1 and ".upsample." not in name:
                 nn.init.xavier_uniform_(weight)
+        if config.prior is not None:
+            # What comes in is normalised and rectified: its mean over cells is about 0.4.
+            nn.init.constant_(self.smooth.weight, GAIN / self.smooth.weight.numel())
+            level = math.log(config.prior / (1 - config.prior)) - GAIN * RECTIFIED_MEAN
+            nn.init.constant_(self.smooth.bias, level)  # type: ignore[arg-type]
 
     def encode(self, maps: Sequence[Tensor], states_vchw: Tensor, preceding_vc: Tensor | None = None) -> MLLMSegEncoded:
         """Once a frame. maps: (v, c_i, h_i, w_i) each; states_vchw: the language model's last states at the image
