@@ -17,9 +17,10 @@ from refseg_ros.models.answers.constraint import Constraint  # noqa: E402
 from refseg_ros.models.answers.errors import AnswerError, transcript  # noqa: E402
 from refseg_ros.models.backbones.geometry import letterbox  # noqa: E402
 from refseg_ros.models.systems.assemble import KINDS, assemble  # noqa: E402
+from refseg_ros.models.systems.boxes import list_belief, normalised_boxes, thousandths  # noqa: E402
 from refseg_ros.models.systems.model import SystemModel  # noqa: E402
+from refseg_ros.models.systems.mvp_lm import _instruction  # noqa: E402
 from refseg_ros.models.systems.parts import PARTS, part_of  # noqa: E402
-from refseg_ros.models.systems.qwen3vl_seg import normalised_boxes, thousandths  # noqa: E402
 from refseg_ros.models.systems.system import Said, Truth  # noqa: E402
 
 SMALL = {"backbone": {"width": 64, "layers": 2, "heads": 2}}
@@ -29,6 +30,8 @@ HEADS = {
     "mllmseg": {"width": 32, "feedforward": 32},
     "mvp_lm": {"width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "queries": 5, "stuff_queries": 2,
                "denoising_queries": 4},
+    "lisa_like": {"width": 32, "feedforward": 32},
+    "box_decoder": {"width": 32, "feedforward": 32, "pointer_width": 8},
 }  # fmt: skip
 SYSTEMS = tuple(KINDS)
 
@@ -36,7 +39,7 @@ SYSTEMS = tuple(KINDS)
 @cache
 def system_of(name, **switches):
     torch.manual_seed(0)
-    few = {"most": 2} if name == "qwen3vl_seg" else {}
+    few = {"most": 2} if name in ("qwen3vl_seg", "box_decoder") else {}
     return assemble(name, "compact", SMALL | {"head": HEADS[name], **few, **switches})
 
 
@@ -149,8 +152,8 @@ def test_asking_together_is_asking_alone():
 
 
 def test_the_lisa_like_baseline_never_rejects():
-    system = system_of("gsva", most=1, may_reject=False)
-    geometry, prefix = looked_at("gsva")
+    system = system_of("lisa_like")
+    geometry, prefix = looked_at("lisa_like")
     conversation = system.converse(["the cat", "all the cans"])
     truth = truth_of(geometry, [0, 2])
     answer = system.write(conversation, truth)
@@ -163,16 +166,70 @@ def test_the_lisa_like_baseline_never_rejects():
 def test_word_lists_of_mvp_lm_are_one_conversation():
     system = system_of("mvp_lm")
     geometry, prefix = looked_at("mvp_lm")
-    conversation = system.converse_about_words(["mug", "can", "table"], with_stuff=True)
+    conversation = system.converse_about_words(["mug", "can", "table"], [False, False, True])
     truth = truth_of(geometry, [1, 2, 1])
     truth = Truth(truth.masks, geometry, truth.caption, (False, False, True))
     (said,) = system.answer(prefix, [0], [conversation])
+    assert _instruction([conversation], [said]).stuff_bk.tolist() == [[False, False, True]]
+    with pytest.raises(ValueError, match="flags"):
+        system.converse_about_words(["mug", "can"], [True])
     system.train()
     parts = system.losses(system.look(prefix), [0], [conversation], [truth], [said])
     system.eval()
     assert all(torch.isfinite(v) for v in parts.values())
     with pytest.raises(ValueError, match="one kind"):
         system.perceive(system.look(prefix), [0, 0], [conversation, system.converse(["the mug"])], [said, said])
+
+
+def test_the_first_stage_asks_for_captions_presence_and_lists_too():
+    system = system_of("box_decoder")
+    geometry, prefix = looked_at("box_decoder")
+    truth = truth_of(geometry, [1, 0])
+    asked = [
+        (system.converse_to_caption(), "a table with a red mug and two cans"),
+        (system.converse_about_presence("the mug"), "yes"),
+        (system.converse_about_words(["the mug", "the cat"]), 1),
+    ]
+    for conversation, expected in asked:
+        budget = system.budget(conversation) + 200
+        ids = Constraint(conversation.grammar, system.allowed, budget).encode(system.write(conversation, truth)).ids
+        parsed = system.parse(conversation, transcript(ids, system.backbone.vocabulary))
+        assert (parsed if isinstance(expected, str) else len(parsed)) == expected
+    said = system.answer(prefix, [0] * 3, [c for c, _ in asked])
+    assert isinstance(said[0].parsed, str) and said[1].parsed in ("yes", "no")
+
+
+@pytest.mark.parametrize("name", ["gsva", "qwen3vl_seg"])
+def test_an_answer_that_cannot_be_read_is_asked_once_more_and_then_an_error(name, monkeypatch):
+    """The first try says nonsense; where the second one is sound the request is answered, else it fails."""
+    from refseg_ros.models.systems import system as module
+
+    system, tries = system_of(name), []
+    _, prefix = looked_at(name)
+    conversations = [system.converse(["the mug"]), system.converse(["the milk"])]
+
+    def spoiled(often):
+        def generate(*told, **options):
+            answers = module_generate(*told, **options)
+            tries.append((len(answers), options["temperature"]))
+            if len(tries) <= often:
+                answers[-1].ids[:] = system.backbone.vocabulary.encode_user_text("nonsense")
+            return answers
+        return generate
+
+    module_generate = module.generate
+    monkeypatch.setattr(module, "generate", spoiled(1))
+    said = system.answer(prefix, [0, 0], conversations)
+    assert len(said) == 2 and tries[0] == (2, 0.0), "the first try is the likeliest answer"
+    assert tries[1][0] == 1 and tries[1][1] > 0, "only the unreadable one is asked again, and another way"
+    tries.clear()
+    monkeypatch.setattr(module, "generate", spoiled(2))
+    with pytest.raises(AnswerError):
+        system.answer(prefix, [0, 0], conversations)
+    assert len(tries) == 2
+    tries.clear()
+    result = run(SystemModel(name, system, Thresholds()), picture(4), "the milk")
+    assert result.outcome is Outcome.ERROR and result.error.code is ErrorCode.MODEL_OUTPUT
 
 
 @pytest.mark.parametrize("size", [(320, 240), (200, 130), (64, 640)])
@@ -193,7 +250,8 @@ def test_belief_is_what_the_model_thought_of_an_empty_list():
     (said,) = system.answer(prefix, [0], [conversation])
     close = system.backbone.vocabulary.tokenizer.convert_tokens_to_ids("]")
     first = min(said.choices)
-    assert system._belief(said) == pytest.approx(1 - said.choices[first].probability(close), abs=1e-5)
+    closing = said.choices[first].probability(close)
+    assert list_belief(said, system.backbone.vocabulary) == pytest.approx(1 - closing, abs=1e-5)
 
 
 @pytest.mark.parametrize(("told", "match"), [

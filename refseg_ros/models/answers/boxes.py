@@ -2,7 +2,8 @@
 
     [{"bbox_2d":[x0,y0,x1,y1],"label":"the mug","mask":"<mask_start><mask_token><mask_end>"}, ...]
 
-Corners are integers, thousandths of the image's width and height; x0 < x1 and y0 < y1.
+Corners are integers, thousandths of the image's width and height; x0 < x1 and y0 < y1. Without masks ("with_mask"
+False) an entry ends after its label.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ class BoxEntry:
     at: int = -1
 
 
-def grammar(labels: Sequence[str], most: int = 20) -> Term:
+def grammar(labels: Sequence[str], most: int = 20, with_mask: bool = True) -> Term:
     """Lists of up to `most` boxes with these labels (as Vocabulary.spell() gives them)."""
-    tail = chain(_label(labels), literal(',"mask":"', (MASK_START,), (MASK,), (MASK_END,), '"}'))
+    mask = literal(',"mask":"', (MASK_START,), (MASK,), (MASK_END,), '"}') if with_mask else literal("}")
+    tail = chain(_label(labels), mask)
     item = chain(literal('{"bbox_2d":['), Integer(0, SCALE - 1, partial(_after_x0, tail)))
     return chain(literal("["), either(END, repeated(item, literal(","), most)), literal("]"))
 
@@ -63,17 +65,19 @@ def _quoted(label: str) -> str:
     return json.dumps(label, ensure_ascii=False)
 
 
-def write(entries: Sequence[BoxEntry], labels: Sequence[str]) -> tuple[Symbol, ...]:
+def write(entries: Sequence[BoxEntry], labels: Sequence[str], with_mask: bool = True) -> tuple[Symbol, ...]:
     """The answer that says so; positions are ignored."""
     parts: list[str | tuple[str]] = ["["]
     for number, entry in enumerate(entries):
         numbers = ",".join(str(v) for v in entry.box)
         parts.append(("," if number else "") + '{"bbox_2d":[' + numbers + '],"label":' + _quoted(labels[entry.phrase]))
-        parts += [',"mask":"', (MASK_START,), (MASK,), (MASK_END,), '"}']
+        parts += [',"mask":"', (MASK_START,), (MASK,), (MASK_END,), '"}'] if with_mask else ["}"]
     return spelled(*parts, "]")
 
 
-def parse(entries: Sequence[bytes | str], labels: Sequence[str], most: int = 20) -> tuple[BoxEntry, ...]:
+def parse(
+    entries: Sequence[bytes | str], labels: Sequence[str], most: int = 20, with_mask: bool = True
+) -> tuple[BoxEntry, ...]:
     """A transcript as boxes. Raises AnswerError: MALFORMED for anything but the form, FOREIGN for another label."""
     plain = decoded(b"".join(e for e in entries if isinstance(e, bytes)))
     if any(mark in plain for mark in _MARKS.values()):
@@ -81,20 +85,23 @@ def parse(entries: Sequence[bytes | str], labels: Sequence[str], most: int = 20)
     marks = [_MARKS.get(e, "\ue003") if isinstance(e, str) else e for e in entries]
     text = decoded(b"".join(m.encode() if isinstance(m, str) else m for m in marks))
     try:
-        items = json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_constant)
+        fields = ["bbox_2d", "label", "mask"] if with_mask else ["bbox_2d", "label"]
+        items = json.loads(text, object_pairs_hook=partial(_pairs, fields), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise AnswerError(Fault.MALFORMED, "it is not a JSON list of boxes") from error
     if not isinstance(items, list) or len(items) > most:
         raise AnswerError(Fault.MALFORMED, f"it is not a list of at most {most} boxes")
     places = [at for at, e in enumerate(entries) if e == MASK]
-    if len(places) != len(items):
+    if len(places) != len(items) * with_mask:
         raise AnswerError(Fault.MALFORMED, f"it has {len(items)} boxes and {len(places)} masks")
+    if not with_mask:
+        places = [-1] * len(items)
     return tuple(_entry(item, labels, at) for item, at in zip(items, places, strict=True))
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if [key for key, _ in pairs] != ["bbox_2d", "label", "mask"]:
-        raise ValueError("the fields are bbox_2d, label and mask, in this order")
+def _pairs(fields: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if [key for key, _ in pairs] != fields:
+        raise ValueError(f"the fields are {', '.join(fields)}, in this order")
     return dict(pairs)
 
 
@@ -103,7 +110,7 @@ def _no_constant(name: str) -> None:
 
 
 def _entry(item: Any, labels: Sequence[str], at: int) -> BoxEntry:
-    if not isinstance(item, dict) or item["mask"] != _MASK_FIELD:
+    if not isinstance(item, dict) or item.get("mask", _MASK_FIELD) != _MASK_FIELD:
         raise AnswerError(Fault.MALFORMED, "an entry is not a box with a label and a mask")
     box = item["bbox_2d"]
     numbers = isinstance(box, list) and len(box) == 4 and all(type(v) is int and 0 <= v <= SCALE for v in box)

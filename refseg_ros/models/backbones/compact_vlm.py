@@ -26,7 +26,8 @@ from refseg_ros.models.compact.language import TextEncoder
 
 SPECIALS = (*boxes.SPECIALS, *rejections.SPECIALS, *caption.SPECIALS)
 STRIDE = 32
-LOOK = CHANNELS[3] + 4 * CHANNELS[2]
+COLOURS = 3 * 4 * 4  # a token's mean colours in cells of 8 x 8 pixels
+LOOK = CHANNELS[3] + 4 * CHANNELS[2] + 16 * CHANNELS[1] + COLOURS
 TEMPLATE = Template(before="", after="[CLS]{question}[SEP]")
 
 
@@ -35,7 +36,7 @@ class CompactVLMConfig:
     """The causal decoder. width: of its states; widening: of its feed-forward layers."""
 
     width: int = 256
-    layers: int = 4
+    layers: int = 6
     heads: int = 4
     widening: int = 3
     longest: int = 1024
@@ -110,7 +111,9 @@ class CompactVLM(Backbone):
         own = [*self.vocabulary.special_ids.values(), self.vocabulary.eos_id, tokenizer.cls_token_id]
         own += [tokenizer.convert_tokens_to_ids(digit) for digit in "0123456789"]
         self.efficientnet = EfficientNet()
-        self.look = nn.Sequential(nn.LayerNorm(LOOK), nn.Linear(LOOK, config.width))
+        self.look = nn.Sequential(
+            nn.LayerNorm(LOOK), nn.Linear(LOOK, config.width), nn.GELU(), nn.Linear(config.width, config.width)
+        )
         self.place = nn.Linear(8 * 4, config.width)
         self._decoder = LlamaModel(
             LlamaConfig(
@@ -153,10 +156,12 @@ class CompactVLM(Backbone):
         self, maps: tuple[Tensor, ...], pixels_bchw: Tensor, geometries: Sequence[Geometry]
     ) -> VisionFeatures:
         """As see(), with maps that were kept from before."""
-        coarse = torch.cat([maps[3], F.pixel_unshuffle(maps[2], 2)], 1)
-        grid = (coarse.shape[2], coarse.shape[3])
-        tokens = self.look(coarse.flatten(2).transpose(1, 2)) + self.place(_where(grid).to(coarse.device))
         image = (pixels_bchw * STD + MEAN) / 255
+        # ImageNet's features know little of colour, which people name often.
+        colours = F.pixel_unshuffle(4 * F.avg_pool2d(image, 8) - 2, 4)
+        seen = torch.cat([maps[3], F.pixel_unshuffle(maps[2], 2), F.pixel_unshuffle(maps[1], 4), colours], 1)
+        grid = (seen.shape[2], seen.shape[3])
+        tokens = self.look(seen.flatten(2).transpose(1, 2)) + self.place(_where(grid).to(seen.device))
         return VisionFeatures(
             maps=maps, image_bchw=image, geometries=tuple(geometries), tokens_blc=tokens, token_grid=grid
         )

@@ -67,11 +67,11 @@ def _phi_swin(given: Options, settings: Options) -> Backbone:
 
 
 def _mvp_lm(backbone: Backbone, options: Options) -> System:
-    from refseg_ros.models.heads.mvp_lm import MVPLMConfig
+    from refseg_ros.models.heads.mvp_lm import LossWeights, MVPLMConfig
     from refseg_ros.models.heads.mvp_lm.config import compact
     from refseg_ros.models.systems.mvp_lm import MvpLm
 
-    fields, switches = _split(options)
+    fields, switches = _split(options, LossWeights)
     if _is_compact(backbone):
         return MvpLm(backbone, compact(backbone.width, **fields), **switches)
     dims = {"channels": backbone.channels, "language_width": backbone.width}
@@ -112,21 +112,37 @@ def _llava_sam(given: Options, settings: Options) -> Backbone:
 
 
 def _qwen3vl_seg(backbone: Backbone, options: Options) -> System:
-    from refseg_ros.models.heads.qwen3vl_seg import Qwen3VLSegConfig, compact
+    from refseg_ros.models.heads.qwen3vl_seg import LossWeights, Qwen3VLSegConfig, compact
     from refseg_ros.models.systems.qwen3vl_seg import Qwen3VLSeg
 
-    fields, switches = _split(options)
+    fields, switches = _split(options, LossWeights)
     if _is_compact(backbone):
         return Qwen3VLSeg(backbone, compact(backbone.width, **fields), **switches)
     dims = {"channels": backbone.channels, "strides": (16,) * len(backbone.channels), "language_width": backbone.width}
     return Qwen3VLSeg(backbone, Qwen3VLSegConfig(**{**dims, **fields}), **switches)
 
 
+def _box_decoder(backbone: Backbone, options: Options) -> System:
+    from refseg_ros.models.heads.box_prompt import BoxPromptConfig, LossWeights, compact
+    from refseg_ros.models.systems.box_decoder import BoxDecoder
+
+    fields, switches = _split(options, LossWeights)
+    if _is_compact(backbone):
+        return BoxDecoder(backbone, compact(backbone.width, **fields), **switches)
+    dims = {"channels": backbone.channels, "language_width": backbone.width}
+    return BoxDecoder(backbone, BoxPromptConfig(**{**dims, **fields}), **switches)
+
+
+def _lisa_like(backbone: Backbone, options: Options) -> System:
+    """GSVA as LISA answers: one [SEG] a phrase, whatever is asked."""
+    return _gsva(backbone, {**options, "most": 1, "may_reject": False})
+
+
 def _gsva(backbone: Backbone, options: Options) -> System:
-    from refseg_ros.models.heads.gsva import GSVAConfig, compact
+    from refseg_ros.models.heads.gsva import GSVAConfig, LossWeights, compact
     from refseg_ros.models.systems.gsva import Gsva
 
-    fields, switches = _split(options)
+    fields, switches = _split(options, LossWeights)
     if _is_compact(backbone):
         return Gsva(backbone, compact(backbone.width, **fields), **switches)
     dims = {"channels": backbone.channels, "language_width": backbone.width}
@@ -134,20 +150,23 @@ def _gsva(backbone: Backbone, options: Options) -> System:
 
 
 def _mllmseg(backbone: Backbone, options: Options) -> System:
-    from refseg_ros.models.heads.mllmseg import MLLMSegConfig, compact
+    from refseg_ros.models.heads.mllmseg import LossWeights, MLLMSegConfig, compact
     from refseg_ros.models.systems.mllmseg import MllmSeg
 
-    fields, switches = _split(options)
+    fields, switches = _split(options, LossWeights)
     if _is_compact(backbone):
         return MllmSeg(backbone, compact(backbone.width, **fields), **switches)
     dims = {"channels": backbone.channels, "language_width": backbone.width}
     return MllmSeg(backbone, MLLMSegConfig(**{**dims, **fields}), **switches)
 
 
-def _split(options: Options) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The head's fields, lists as tuples, and the system's switches."""
+def _split(options: Options, losses: type[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The head's fields, lists as tuples, and the system's switches; "weights" among them are those of its losses."""
     head = {k: tuple(v) if isinstance(v, list) else v for k, v in options.get("head", {}).items()}
-    return head, {k: v for k, v in options.items() if k != "head"}
+    switches = {k: v for k, v in options.items() if k != "head"}
+    if "weights" in switches:
+        switches["weights"] = losses(**switches["weights"])
+    return head, switches
 
 
 def _is_compact(backbone: Backbone) -> bool:
@@ -159,4 +178,6 @@ KINDS = {
     "gsva": Kind(("model", "sam"), _llava_sam, _gsva),
     "mllmseg": Kind(("model",), _internvl, _mllmseg),
     "mvp_lm": Kind(("language", "vision"), _phi_swin, _mvp_lm),
+    "lisa_like": Kind(("model", "sam"), _llava_sam, _lisa_like),
+    "box_decoder": Kind(("model", "sam"), _llava_sam, _box_decoder),
 }

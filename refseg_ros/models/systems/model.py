@@ -34,7 +34,9 @@ class SystemModel:
         self._temperature = temperature
         self._system: System | None = system.to(device).eval()
 
-    def _ready(self) -> System:
+    @property
+    def system(self) -> System:
+        """What is inside. Raises ValueError when the model has been closed."""
         if self._system is None:
             raise ValueError(f"the model {self.name} has been closed")
         return self._system
@@ -42,7 +44,7 @@ class SystemModel:
     @torch.inference_mode()
     def encode(self, frame: Frame) -> Encoded:
         """Vision, the language model's prefix and the head's share of the frame. Once a frame."""
-        system = self._ready()
+        system = self.system
         backbone = system.backbone
         geometry = backbone.geometry(frame.size)
         pixels = backbone.pixels(frame.rgb, geometry)[None].to(self.device)
@@ -54,7 +56,7 @@ class SystemModel:
         """Ask, read and segment. Raises AnswerError (MODEL_OUTPUT) for an answer that cannot be read twice over."""
         if not phrases:
             return []
-        system = self._ready()
+        system = self.system
         texts = [phrase.text for phrase in phrases]
         groups = [texts] if system.joint else [[text] for text in texts]
         conversations = [system.converse(group) for group in groups]

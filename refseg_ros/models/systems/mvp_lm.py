@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -35,6 +36,8 @@ SHOWN_SCORE, MOST_SHOWN = 0.05, 20
 class MvpLm(System):
     """with_caption False: <PER> at once (an ablation)."""
 
+    tasks = ("sentences", "words", "panoptic")
+
     def __init__(
         self,
         backbone: Backbone,
@@ -54,11 +57,14 @@ class MvpLm(System):
         grammar = caption.grammar(self.closing, self.with_caption)
         return self.question(sentence_prompt(phrase).text, self.spelled(phrases), grammar, Task.SENTENCE.value)
 
-    def converse_about_words(self, names: Sequence[str], with_stuff: bool = False) -> Conversation:
-        """A word list. with_stuff: stuff is asked for too, by queries of its own."""
-        task = Task.PANOPTIC if with_stuff else Task.WORDS
+    def converse_about_words(self, names: Sequence[str], stuff: Sequence[bool] = ()) -> Conversation:
+        """A word list. stuff: of each name, where stuff is asked for too, by queries of its own."""
+        task = Task.PANOPTIC if stuff else Task.WORDS
+        if stuff and len(stuff) != len(names):
+            raise ValueError(f"{len(names)} names need as many flags for stuff, not {len(stuff)}")
         grammar = caption.grammar(self.closing, self.with_caption)
-        return self.question(word_prompt(names).text, names, grammar, task.value)
+        asked = self.question(word_prompt(names).text, names, grammar, task.value)
+        return replace(asked, stuff=tuple(stuff))
 
     def budget(self, conversation: Conversation) -> int:
         return MOST_CAPTION_TOKENS + len(self.closing.encode()) + 4
@@ -139,7 +145,11 @@ def _instruction(conversations: Sequence[Conversation], said: Sequence[Said]) ->
     most = max(len(p) for p in phrases)
     there = torch.tensor([[k < len(p) for k in range(most)] for p in phrases], device=phrases[0].device)
     padded = torch.stack([torch.nn.functional.pad(p, (0, 0, 0, most - len(p))) for p in phrases])
-    return Instruction(padded, there, torch.stack([s.own(s.parsed.at) for s in said]))
+    stuff = None
+    if any(any(c.stuff) for c in conversations):
+        flags = [[*c.stuff, *[False] * (most - len(c.stuff))] for c in conversations]
+        stuff = torch.tensor(flags, device=there.device)
+    return Instruction(padded, there, torch.stack([s.own(s.parsed.at) for s in said]), stuff)
 
 
 def _sentence_span(conversation: Conversation) -> tuple[tuple[int, int], ...]:

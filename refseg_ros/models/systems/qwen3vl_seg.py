@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from refseg_ros.models.answers import boxes
-from refseg_ros.models.answers.boxes import SCALE, BoxEntry
+from refseg_ros.models.answers.boxes import BoxEntry
 from refseg_ros.models.answers.grammar import Symbol
 from refseg_ros.models.backbones.base import Backbone, Prefix
 from refseg_ros.models.backbones.geometry import Geometry
@@ -21,6 +21,7 @@ from refseg_ros.models.heads.qwen3vl_seg import (
     losses,
     objects_of,
 )
+from refseg_ros.models.systems.boxes import list_belief, normalised_boxes, thousandths, with_cells
 from refseg_ros.models.systems.slots import NAMED
 from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, System, Truth
 
@@ -28,15 +29,21 @@ ENTRY_TOKENS = 96  # an entry's tokens but for its label, at the most
 
 
 class Qwen3VLSeg(System):
-    """most: boxes in one answer. An empty list says that nothing fits."""
+    """most: boxes in one answer. An empty list says that nothing fits. step: as in BoxDecoder."""
 
     def __init__(
-        self, backbone: Backbone, config: Qwen3VLSegConfig, *, most: int = 8, weights: LossWeights | None = None
+        self,
+        backbone: Backbone,
+        config: Qwen3VLSegConfig,
+        *,
+        most: int = 8,
+        step: int = 1,
+        weights: LossWeights | None = None,
     ) -> None:
-        if most < 1:
-            raise ValueError(f"most must be at least 1, not {most}")
+        if most < 1 or step < 1:
+            raise ValueError(f"most and step must be at least 1, not {most} and {step}")
         super().__init__(backbone, Qwen3VLSegHead(config))
-        self.config, self.most, self.weights = config, most, weights
+        self.config, self.most, self.step, self.weights = config, most, step, weights
 
     def converse(self, phrases: Sequence[str]) -> Conversation:
         (phrase,) = phrases
@@ -50,12 +57,12 @@ class Qwen3VLSeg(System):
         return boxes.parse(entries, conversation.labels, self.most)
 
     def write(self, conversation: Conversation, truth: Truth) -> tuple[Symbol, ...]:
-        entries = [BoxEntry(thousandths(m, truth.geometry), 0) for m in self._masks(truth)]
+        entries = [BoxEntry(thousandths(m, truth.geometry, self.step), 0) for m in self._masks(truth)]
         return boxes.write(entries, conversation.labels)
 
     def _masks(self, truth: Truth) -> list[Tensor]:
         """Targets that have a cell of their own, up to `most`."""
-        return [m for m in truth.masks[0] if (m > 0.5).any()][: self.most]
+        return with_cells(truth.masks[0])[: self.most]
 
     def look(self, prefix: Prefix) -> tuple[Qwen3VLSegEncoded, tuple[Geometry, ...]]:
         vision = prefix.vision
@@ -87,24 +94,8 @@ class Qwen3VLSeg(System):
         for answer, masks, ious in zip(said, output.masks, output.iou_ak, strict=True):
             quality = ious[: len(masks)].float().clamp(0, 1)
             scores = tuple(float(NAMED + (1 - NAMED) * q) for q in quality)
-            out.append([PhraseAnswer(self._belief(answer), masks, scores)])
+            out.append([PhraseAnswer(list_belief(answer, self.backbone.vocabulary), masks, scores)])
         return out
-
-    def _belief(self, answer: Said) -> float:
-        """The probability that the list is not empty: of no way to close it right after its bracket."""
-        vocabulary, belief, text = self.backbone.vocabulary, 1.0, b""
-        for at, entry in enumerate(vocabulary.symbols(answer.ids)):
-            if at in answer.choices:
-                choice = answer.choices[at]
-                closes = [(text + bytes(self._spelled(i))).startswith(b"[]") for i in choice.ids.tolist()]
-                belief *= max(0.0, 1.0 - float(choice.log_probs[torch.tensor(closes)].exp().sum()))
-            text += entry if isinstance(entry, bytes) else b"\0"
-            if len(text) > 1:
-                break
-        return min(1.0, belief)
-
-    def _spelled(self, token: int) -> list[int]:
-        return [s for s in self.backbone.vocabulary.symbols_of(token, False) if isinstance(s, int)]
 
     def losses(
         self,
@@ -119,21 +110,3 @@ class Qwen3VLSeg(System):
         masks = [self._masks(truth) for truth in truths]
         empty = truths[0].masks[0][:0]
         return losses(output, [torch.stack(m) if m else empty for m in masks], self.weights)
-
-
-def thousandths(mask_hw: Tensor, geometry: Geometry) -> tuple[int, int, int, int]:
-    """The box around a mask on a grid over the padded input, in thousandths of the image; at least 1 wide and high."""
-    rows, cols = (mask_hw > 0.5).any(1).nonzero()[:, 0], (mask_hw > 0.5).any(0).nonzero()[:, 0]
-    height, width = mask_hw.shape
-    across = SCALE * geometry.padded[0] / (width * geometry.resized[0])
-    down = SCALE * geometry.padded[1] / (height * geometry.resized[1])
-    x0, y0 = min(int(cols[0] * across), SCALE - 1), min(int(rows[0] * down), SCALE - 1)
-    x1, y1 = round(float(cols[-1] + 1) * across), round(float(rows[-1] + 1) * down)
-    return x0, y0, min(max(x1, x0 + 1), SCALE), min(max(y1, y0 + 1), SCALE)
-
-
-def normalised_boxes(corners: Sequence[tuple[int, int, int, int]], geometry: Geometry) -> Tensor:
-    """Boxes in thousandths of the image -> (k, 4) centre x, centre y, width, height in shares of the padded input."""
-    width, height = geometry.original
-    pixels = torch.tensor(corners, dtype=torch.float32).reshape(-1, 4) / SCALE
-    return geometry.boxes_to_input(pixels * torch.tensor([width, height, width, height])).clamp(0, 1)

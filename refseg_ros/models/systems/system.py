@@ -28,7 +28,8 @@ RETRY_TEMPERATURE = 0.7
 class Conversation:
     """One question about one image. labels: the phrases as the model spells them; question: its token ids;
 
-    offsets: the characters of `text` that each stands for; grammar: of the answer; kind: what the system calls it.
+    offsets: the characters of `text` that each stands for; grammar: of the answer; kind: what the system calls it;
+    stuff: of each label, where stuff is asked for.
     """
 
     labels: tuple[str, ...]
@@ -37,6 +38,7 @@ class Conversation:
     offsets: list[tuple[int, int]]
     grammar: Term
     kind: str = ""
+    stuff: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +89,11 @@ class Said:
 
 
 class System(nn.Module, ABC):
-    """A backbone and a head. joint: whether one question holds several phrases."""
+    """A backbone and a head. joint: whether one question holds several phrases; tasks: what it can be taught, see
+    training.systems.mixture.MixtureConfig."""
 
     joint = False
+    tasks: tuple[str, ...] = ("sentences",)
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:
         super().__init__()
@@ -99,6 +103,11 @@ class System(nn.Module, ABC):
     @abstractmethod
     def converse(self, phrases: Sequence[str]) -> Conversation:
         """The question about these phrases; about one only where the system is not joint."""
+
+    def converse_about_words(self, names: Sequence[str], stuff: Sequence[bool] = ()) -> Conversation:
+        """A question about every thing of some names. stuff: of each name, where stuff is asked for too. Only of
+        systems with such tasks."""
+        raise NotImplementedError(f"{type(self).__name__} is not asked about word lists")
 
     @abstractmethod
     def budget(self, conversation: Conversation) -> int:

@@ -104,36 +104,63 @@ def name_chances(output: MVPLMOutput, row: int, stuff: Sequence[bool]) -> Tensor
     return table.softmax(1)[:, :-1]
 
 
+@dataclass(frozen=True, eq=False)
+class Claims:
+    """n queries that claim a segment: chance_n 0..1 and index name_n of their best name, masks, boxes."""
+
+    chance_n: Tensor
+    name_n: Tensor
+    logits_nhw: Tensor
+    boxes_n4: Tensor
+
+
+def claims(output: MVPLMOutput, row: int, stuff: Sequence[bool], score: float = 0.1) -> Claims:
+    """Of one word list. score: chance of its name below which a query is not considered."""
+    chances, names = name_chances(output, row, stuff).max(1)
+    keep = (chances > score).nonzero()[:, 0]
+    answer = output.answer
+    return Claims(chances[keep], names[keep], answer.mask_logits(row, keep), answer.boxes_bq4[row, keep])
+
+
+def joined(parts: Sequence[Claims], numbers: Sequence[Sequence[int]]) -> Claims:
+    """Claims of several word lists about one image as those of one. numbers: of each list's names in the whole one."""
+    names = [torch.tensor(list(n), device=p.name_n.device)[p.name_n] for p, n in zip(parts, numbers, strict=True)]
+    chance, logits, boxes = (
+        torch.cat([getattr(p, field) for p in parts]) for field in ("chance_n", "logits_nhw", "boxes_n4")
+    )
+    return Claims(chance, torch.cat(names), logits, boxes)
+
+
 def panoptic(
     output: MVPLMOutput, row: int, stuff: Sequence[bool], to_image: ToImage, score: float = 0.1, overlap: float = 0.8
 ) -> Panoptic:
+    """A word list's claims() as one picture; see arranged()."""
+    return arranged(claims(output, row, stuff, score), stuff, to_image, overlap)
+
+
+def arranged(claimed: Claims, stuff: Sequence[bool], to_image: ToImage, overlap: float = 0.8) -> Panoptic:
     """Each pixel goes to the query that claims it most; a segment stays when it keeps at least `overlap` of its mask.
 
-    score: chance of its name below which a query is not considered. Stuff of one name is one segment.
+    Stuff of one name is one segment.
     """
-    chances, names = name_chances(output, row, stuff).max(1)
-    keep = (chances > score).nonzero()[:, 0]
-    logits = output.answer.mask_logits(row, keep)
-    quality = mask_quality(logits)
-    shown = to_image(logits).sigmoid()
+    quality = mask_quality(claimed.logits_nhw)
+    shown = to_image(claimed.logits_nhw).sigmoid()
     ids = torch.zeros(shown.shape[1:], dtype=torch.int32, device=shown.device)
     segments: list[Found] = []
     flags: list[bool] = []
-    if not len(keep):
+    if not len(claimed.chance_n):
         return Panoptic(ids, (), ())
-    owner = (shown * chances[keep, None, None]).argmax(0)
+    owner = (shown * claimed.chance_n[:, None, None]).argmax(0)
     stuff_at: dict[int, int] = {}
-    for n, query in enumerate(keep.tolist()):
-        claimed = shown[n] > 0.5
-        own = claimed & (owner == n)
-        if not own.any() or own.sum() < overlap * claimed.sum():
+    for n, name in enumerate(claimed.name_n.tolist()):
+        mine = shown[n] > 0.5
+        own = mine & (owner == n)
+        if not own.any() or own.sum() < overlap * mine.sum():
             continue
-        name = int(names[query])
         if name in stuff_at:
             ids[own] = stuff_at[name]
             continue
-        found = Found(name, float(chances[query] * quality[n]), output.answer.boxes_bq4[row, query])
-        segments.append(found)
+        segments.append(Found(name, float(claimed.chance_n[n] * quality[n]), claimed.boxes_n4[n]))
         flags.append(bool(stuff[name]))
         ids[own] = len(segments)
         if stuff[name]:
