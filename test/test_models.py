@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,25 @@ def test_every_model_is_described_with_licence_and_weights():
     states = models.describe()
     assert {s.name for s in states} == set(base.REGISTRY)
     assert all(s.licence and s.summary and s.weights for s in states)
+    assert all(s.problem or s.state for s in states) and all("refseg train" in s.problem for s in states if (
+        "missing" in s.problem and s.name not in ("compact", "single-mask", "colour-name")))  # fmt: skip
+
+
+@pytest.mark.parametrize(("card", "said"), [
+    ({"scale": "compact", "trained": {"last": {"step": 7}}, "calibration": {"rates": {}}},
+     "trained for 7 steps at compact scale, thresholds fitted"),
+    ({"scale": "compact", "trained": {"last": None}, "calibration": {"temperature": 1}}, "thresholds not fitted"),
+    (None, "its card cannot be read"),
+])  # fmt: skip
+def test_the_state_of_a_model_is_what_its_card_says(tmp_path, monkeypatch, card, said):
+    weights = tmp_path / "gsva.safetensors"
+    weights.touch()
+    if card is not None:
+        weights.with_suffix(".json").write_text(json.dumps(card))
+    entry = replace(base.REGISTRY["gsva"], weights=weights, requires=())
+    monkeypatch.setattr(base, "REGISTRY", {"gsva": entry})
+    (state,) = models.describe()
+    assert state.state == said and not state.problem
 
 
 def test_an_unknown_model_is_refused_and_the_known_ones_are_named():

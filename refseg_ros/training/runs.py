@@ -144,7 +144,7 @@ TRAINERS: Mapping[str, Trainer] = MappingProxyType(
 )
 
 
-SYSTEMS = ("qwen3vl_seg", "gsva", "mllmseg", "mvp_lm")
+SYSTEMS = ("qwen3vl_seg", "gsva", "mllmseg", "mvp_lm", "lisa_like", "box_decoder")
 """Models whose files are read by refseg_ros.training.systems: they have stages of their own."""
 
 

@@ -13,13 +13,16 @@ from typing import Annotated
 import typer
 
 
-def main(config: Annotated[Path, typer.Option(help="YAML file, see config/training")]) -> None:
+def main(
+    config: Annotated[Path, typer.Option(help="YAML file, see config/training/systems")],
+    variant: Annotated[str, typer.Option(help="One of the file's variants; without it the file as it is.")] = "",
+) -> None:
     """Train every stage that is not finished, then write the weights file and its card."""
     from refseg_ros.training.runs import ConfigError
     from refseg_ros.training.systems.train import train
 
     try:
-        train(config)
+        train(config, variant)
     except ConfigError as error:
         print(str(error), file=sys.stderr)
         raise typer.Exit(64) from error

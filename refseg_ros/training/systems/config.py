@@ -30,14 +30,16 @@ class LoraConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """steps: of the optimizer; rates: learning rate of each part that is trained (PARTS); schedule: "cosine", "linear"
-    or "constant" after warm_up steps; pictures, conversations: pictures of one process in a batch and conversations
-    about each; accumulate: batches in a step; clip: of the gradient's norm; text: "choices" or "all", see step.Step;
-    head_losses False: the text alone teaches."""
+    """steps: of the optimizer; minutes: of processor time (0: steps alone), so that a busy machine trains as much, and
+    the stage ends with whichever are spent first; rates: learning rate of each part that is trained (PARTS); schedule:
+    "cosine", "linear" or "constant" after warm_up steps; pictures, conversations: pictures of one process in a batch
+    and conversations about each; accumulate: batches in a step; clip: of the gradient's norm; text: "choices" or "all",
+    see step.Step; head_losses False: the text alone teaches."""
 
     name: str
     steps: int
     rates: Mapping[str, float]
+    minutes: float = 0.0
     lora: LoraConfig | None = None
     schedule: str = "cosine"
     warm_up: int = 100
@@ -56,6 +58,8 @@ class StageConfig:
         for name in ("steps", "pictures", "conversations", "accumulate"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"stage {self.name}: {name} must be at least 1, not {getattr(self, name)}")
+        if self.minutes < 0:
+            raise ConfigError(f"stage {self.name}: minutes must be at least 0, not {self.minutes}")
         words = [f"{p}: {r!r}" for p, r in self.rates.items() if type(r) not in (int, float)]
         if words:
             raise ConfigError(f"stage {self.name}: rates.{words[0]} is no number; YAML reads 1.0e-5, not 1e-5")
@@ -90,13 +94,29 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartConfig:
+    """A finished run that this one starts from. work: its folder; parts: which of its weights are taken (PARTS). The
+    language model's parts must be there whole; of the head, what has the same name and shape there."""
+
+    work: Path
+    parts: tuple[str, ...] = ("language", "words", "connector")
+
+    def __post_init__(self) -> None:
+        wrong = [p for p in self.parts if p not in PARTS]
+        if wrong or not self.parts:
+            raise ConfigError(f"start.parts must be of {', '.join(PARTS)}, not {self.parts}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SystemTrainingConfig:
     """model: one of SYSTEMS; scale: "compact" (CompactVLM) or "full" (transformers' models, from `checkpoints`).
 
     options: of the system (its switches and its head's fields); checkpoints: for the full scale, a folder or a hub name
-    for each model it is built of; work: caches, checkpoints, curves; precision: "no", "bf16" or "fp16"; report: seconds
+    for each model it is built of; start: another run whose weights are taken over; work: caches, checkpoints, curves;
+    about: what a variant changes, for tables; precision: "no", "bf16" or "fp16"; report: seconds
     between checkpoints; features: where vision features of scenes are kept, for several runs (work by default);
-    validation_pictures: pictures of the validation source that are looked at for each report.
+    validation_pictures: pictures of the validation source that are looked at for each report; calibration_pictures: on
+    which thresholds are fitted in the end, with free-running answers; 0 leaves them at one half.
     """
 
     model: str
@@ -107,6 +127,8 @@ class SystemTrainingConfig:
     scale: str = "compact"
     options: Mapping[str, Any] = field(default_factory=dict)
     checkpoints: Mapping[str, Any] = field(default_factory=dict)
+    start: StartConfig | None = None
+    about: str = ""
     mixture: MixtureConfig = field(default_factory=MixtureConfig)
     seed: int = 0
     threads: int = 2
@@ -114,6 +136,7 @@ class SystemTrainingConfig:
     report: float = 120.0
     features: Path | None = None
     validation_pictures: int = 32
+    calibration_pictures: int = 0
 
     def __post_init__(self) -> None:
         if self.model not in SYSTEMS:
@@ -126,23 +149,55 @@ class SystemTrainingConfig:
             raise ConfigError("the stages must have names of their own")
         if self.precision not in ("no", "bf16", "fp16"):
             raise ConfigError(f"precision must be no, bf16 or fp16, not {self.precision!r}")
+        if self.calibration_pictures < 0:
+            raise ConfigError(f"calibration_pictures must be at least 0, not {self.calibration_pictures}")
         if self.threads < 1 or self.report <= 0 or self.validation_pictures < 1:
             raise ConfigError("threads and validation_pictures must be at least 1, report above 0")
 
 
-def read_config(path: Path) -> SystemTrainingConfig:
-    """A YAML file as a configuration. Raises ConfigError naming the field; paths are relative to the working folder."""
+def read_config(path: Path, variant: str = "") -> SystemTrainingConfig:
+    """A YAML file as a configuration. Raises ConfigError naming the field; paths are relative to the working folder.
+
+    variant: one of the file's `variants`: fields that are laid over the file's own (mappings are merged, all else is
+    replaced). Its work folder is the file's with the variant's name behind it.
+    """
     content = read_yaml(path)
+    variants = _mapping(content.pop("variants", None) or {}, "variants")
+    if variant:
+        if variant not in variants:
+            raise ConfigError(f"{path} has no variant {variant!r}; it has {', '.join(variants) or 'none'}")
+        content = _laid_over(content, _mapping(variants[variant], f"variant {variant}"))
+        content["work"] = f"{content.get('work')}-{variant}"
     content["train"] = tuple(_data(row) for row in content.get("train") or ())
     content["stages"] = tuple(_stage(row) for row in content.get("stages") or ())
     if "validation" in content:
         content["validation"] = _data(content["validation"])
     if "mixture" in content:
         content["mixture"] = _made(MixtureConfig, content["mixture"], "mixture")
+    if content.get("start") is not None:
+        start = dict(_mapping(content["start"], "start"))
+        if "parts" in start:
+            start["parts"] = tuple(start["parts"])
+        if "work" in start:
+            start["work"] = Path(start["work"])
+        content["start"] = _made(StartConfig, start, "start")
     for name in ("work", "features"):
         if content.get(name):
             content[name] = Path(content[name])
     return _made(SystemTrainingConfig, content, "the file")
+
+
+def variants_of(path: Path) -> tuple[str, ...]:
+    """The names of a file's variants. Raises ConfigError."""
+    return tuple(_mapping(read_yaml(path).get("variants") or {}, "variants"))
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(name), Mapping)
+        out[name] = _laid_over(out[name], value) if both else value
+    return out
 
 
 _PLAIN = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}

@@ -36,6 +36,7 @@ class DatasetPictures:
         self._folder = folder
         found = {s["name"] for row in self._panoptic.values() for s in row["segments"]}
         self.names = tuple(sorted(found))
+        self.stuff = frozenset(s["name"] for row in self._panoptic.values() for s in row["segments"] if s["stuff"])
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:

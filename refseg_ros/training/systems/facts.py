@@ -41,9 +41,11 @@ class Facts:
 
 
 class PictureSet(Protocol):
-    """Pictures with their facts. names: every segment's name in the set, for absent ones in word lists."""
+    """Pictures with their facts. names: every segment's name in the set, for absent ones in word lists; stuff: those
+    of them that are stuff."""
 
     names: tuple[str, ...]
+    stuff: frozenset[str]
 
     def __len__(self) -> int: ...
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.systems.system import System
 from refseg_ros.training.loop import draw_curve
+from refseg_ros.training.runs import ConfigError
 from refseg_ros.training.systems.batches import Batches
 from refseg_ros.training.systems.config import StageConfig, SystemTrainingConfig
 from refseg_ros.training.systems.lora import inject, merge
@@ -63,17 +64,20 @@ def run_stage(
         system.backbone.decoder.gradient_checkpointing_enable()  # type: ignore[operator]
     groups = trained_groups(system, stage)
     optimizer = torch.optim.AdamW(groups, betas=stage.betas, weight_decay=stage.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: scale_at(step, stage))
+    progress = Progress(stage.name)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: scale_at(step, stage, progress.cpu_seconds))
+    if stage.minutes and accelerator.num_processes > 1:
+        raise ConfigError(f"stage {stage.name}: minutes are for a single process; give several of them steps alone")
     # The schedule is not prepared: Accelerate would step it once for each process.
     step_module, optimizer = accelerator.prepare(module, optimizer)
-    progress = Progress(stage.name)
     accelerator.register_for_checkpointing(progress, schedule)
     if newest(state).is_dir():
         accelerator.load_state(str(newest(state)))
     batches = train.drawn(stage, config.seed + 1000 * number, progress.steps, accelerator.process_index)
     mark = last = time.monotonic()
+    used = time.process_time()
     step_module.train()
-    while progress.steps < stage.steps:
+    while progress.left(stage):
         with accelerator.accumulate(step_module):
             losses = step_module(next(batches))
             total = torch.stack([v for v in losses.values()]).sum()
@@ -87,20 +91,22 @@ def run_stage(
         progress.add(losses | {"total": total})
         if not accelerator.sync_gradients:
             continue
-        schedule.step()
+        now, using = time.monotonic(), time.process_time()
         progress.steps += 1
-        now = time.monotonic()
         progress.seconds, mark = progress.seconds + now - mark, now
-        if now - last > config.report or progress.steps >= stage.steps:
+        progress.cpu_seconds, used = progress.cpu_seconds + using - used, using
+        schedule.step()
+        if now - last > config.report or not progress.left(stage):
             figures = validated(step_module, validation, stage, config)
             save_state(accelerator, state)
             if accelerator.is_main_process:
                 curve.append(progress.row() | figures)
                 print(shown(curve[-1], stage), flush=True)
                 write_whole(config.work / "curve.json", json.dumps(curve))
-                draw_curve([{k: v for k, v in row.items() if k != "stage"} for row in curve], config.work / "curve.png")
+                drawn = [{k: v for k, v in row.items() if k not in ("stage", "cpu_seconds")} for row in curve]
+                draw_curve(drawn, config.work / "curve.png")
             step_module.train()
-            last = mark = time.monotonic()
+            last, mark, used = time.monotonic(), time.monotonic(), time.process_time()
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         _save_finished(system, done)
@@ -128,22 +134,28 @@ def trained_groups(system: System, stage: StageConfig) -> list[dict[str, Any]]:
     return [{"params": parameters, "lr": stage.rates[part]} for part, parameters in chosen.items()]
 
 
-def scale_at(step: int, stage: StageConfig) -> float:
-    """The learning rate's share at an optimizer step."""
+def scale_at(step: int, stage: StageConfig, cpu_seconds: float = 0.0) -> float:
+    """The learning rate's share at an optimizer step, by steps or by minutes, whichever are nearer their end."""
     if step < stage.warm_up:
         return (step + 1) / stage.warm_up
     along = min(1.0, (step - stage.warm_up) / max(1, stage.steps - stage.warm_up))
+    if stage.minutes:
+        along = max(along, min(1.0, cpu_seconds / 60 / stage.minutes))
     if stage.schedule == "cosine":
         return 0.5 * (1 + float(torch.cos(torch.tensor(along * torch.pi))))
     return 1.0 - along if stage.schedule == "linear" else 1.0
 
 
 class Progress:
-    """Steps, seconds and running means of the losses; saved with the checkpoint."""
+    """Steps, wall clock, processor time and running means of the losses; saved with the checkpoint."""
 
     def __init__(self, stage: str) -> None:
-        self.stage, self.steps, self.seconds = stage, 0, 0.0
+        self.stage, self.steps, self.seconds, self.cpu_seconds = stage, 0, 0.0, 0.0
         self.means: dict[str, float] = {}
+
+    def left(self, stage: StageConfig) -> bool:
+        """Whether steps and minutes are left."""
+        return self.steps < stage.steps and (not stage.minutes or self.cpu_seconds < 60 * stage.minutes)
 
     def add(self, losses: dict[str, Tensor]) -> None:
         """One batch's losses."""
@@ -153,13 +165,16 @@ class Progress:
 
     def row(self) -> dict[str, Any]:
         """As the curve holds it."""
-        return {"stage": self.stage, "step": self.steps, "seconds": self.seconds, **self.means}
+        spent = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+        return {"stage": self.stage, "step": self.steps, **spent, **self.means}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"steps": self.steps, "seconds": self.seconds, "means": self.means}
+        spent = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+        return {"steps": self.steps, **spent, "means": self.means}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.steps, self.seconds, self.means = state["steps"], state["seconds"], dict(state["means"])
+        self.steps, self.means = state["steps"], dict(state["means"])
+        self.seconds, self.cpu_seconds = state["seconds"], state["cpu_seconds"]
 
 
 @torch.no_grad()
@@ -180,8 +195,9 @@ def validated(
 
 def shown(row: dict[str, Any], stage: StageConfig) -> str:
     """A line of the curve for people."""
-    figures = ", ".join(f"{k} {v:.3f}" for k, v in row.items() if k not in ("stage", "step", "seconds"))
-    return f"{stage.name}: step {row['step']} of {stage.steps}, {row['seconds'] / 60:.1f} min: {figures}"
+    figures = ", ".join(f"{k} {v:.3f}" for k, v in row.items() if k not in ("stage", "step", "seconds", "cpu_seconds"))
+    spent = f"{row['cpu_seconds'] / 60:.1f} min of the processor" + f" of {stage.minutes:g}" * bool(stage.minutes)
+    return f"{stage.name}: step {row['step']} of {stage.steps}, {spent}: {figures}"
 
 
 def save_state(accelerator: Any, state: Path) -> None:

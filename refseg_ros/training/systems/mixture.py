@@ -10,32 +10,36 @@ import torch
 
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.heads.mvp_lm.prompts import word_list
-from refseg_ros.models.systems.mvp_lm import MvpLm
+from refseg_ros.models.systems.box_decoder import BoxDecoder
 from refseg_ros.models.systems.system import Conversation, System, Truth
 from refseg_ros.training.systems.facts import Facts, PictureSet
+
+TASKS = ("sentences", "words", "panoptic", "captions", "presence")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixtureConfig:
     """How often each task is drawn (weights, not shares), and what a conversation may hold.
 
-    sentences: a few phrases; words: a word list of things; panoptic: one of things and stuff. Systems without word
-    lists take sentences only. absent: share of sentences about something absent; phrases: most in one conversation of
-    a joint system; names: most in a word list; targets: most of one phrase.
+    sentences: a few phrases; words: a word list of things; panoptic: one of things and stuff; captions; presence: yes
+    or no. A system takes those of its own `tasks` only. absent: share of sentences about something absent; phrases:
+    most in one conversation of a joint system; names: most in a word list; targets: most of one phrase.
     """
 
     sentences: float = 1.0
     words: float = 0.0
     panoptic: float = 0.0
+    captions: float = 0.0
+    presence: float = 0.0
     absent: float = 0.3
     phrases: int = 3
     names: int = 12
     targets: int = 8
 
     def __post_init__(self) -> None:
-        weights = (self.sentences, self.words, self.panoptic)
+        weights = tuple(getattr(self, task) for task in TASKS)
         if min(weights) < 0 or sum(weights) <= 0:
-            raise ValueError(f"mixture: sentences, words and panoptic must be at least 0 and not all 0, not {weights}")
+            raise ValueError(f"mixture: {', '.join(TASKS)} must be at least 0 and not all 0, not {weights}")
         if not 0 <= self.absent <= 1:
             raise ValueError(f"mixture.absent must be in [0, 1], not {self.absent}")
         for name in ("phrases", "names", "targets"):
@@ -57,23 +61,35 @@ class Mixture:
     def draw(
         self, system: System, pictures: PictureSet, index: int, geometry: Geometry, count: int
     ) -> list[tuple[Conversation, Truth]]:
-        """Up to `count` conversations about one picture, all of one task."""
-        facts, tasks = pictures.facts(index), {"sentences": self.config.sentences}
-        if isinstance(system, MvpLm):
-            things = [s for s in facts.segments if not s.stuff]
-            tasks |= {"words": self.config.words * bool(things)}
-            tasks |= {"panoptic": self.config.panoptic * (len(things) < len(facts.segments))}
-        if not any(tasks.values()):
-            return []
-        (task,) = self.rng.choices(list(tasks), list(tasks.values()))
-        if task != "sentences":
-            assert isinstance(system, MvpLm)
-            return [self._words(system, pictures, index, geometry, facts, task == "panoptic") for _ in range(count)]
-        drawn = [self._sentence(system, pictures, index, geometry, facts) for _ in range(count)]
+        """Up to `count` conversations about one picture, each of a task of its own; word lists and captions once."""
+        facts = pictures.facts(index)
+        things = [s for s in facts.segments if not s.stuff]
+        there = {
+            "words": bool(things), "panoptic": len(things) < len(facts.segments), "captions": bool(facts.captions),
+        }  # fmt: skip
+        weights = {t: getattr(self.config, t) * there.get(t, True) for t in system.tasks}
+        drawn = []
+        for _ in range(count):
+            if not any(weights.values()):
+                break
+            (task,) = self.rng.choices(list(weights), list(weights.values()))
+            drawn.append(self._drawn(task, system, pictures, index, geometry, facts))
+            if task in there:
+                weights[task] = 0.0  # another one would say the same
         return [d for d in drawn if d is not None]
 
+    def _drawn(
+        self, task: str, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts
+    ) -> tuple[Conversation, Truth] | None:
+        if task in ("words", "panoptic"):
+            return self._words(system, pictures, index, geometry, facts, task == "panoptic")
+        if task == "captions":
+            assert isinstance(system, BoxDecoder)
+            return system.converse_to_caption(), self._truth(pictures, index, geometry, facts, [])
+        return self._sentence(system, pictures, index, geometry, facts, task == "presence")
+
     def _sentence(
-        self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts
+        self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts, presence: bool
     ) -> tuple[Conversation, Truth] | None:
         wanted = self.rng.randint(1, self.config.phrases) if system.joint else 1
         chosen: dict[str, tuple[int, ...]] = {}
@@ -88,6 +104,9 @@ class Mixture:
         truth = self._truth(pictures, index, geometry, facts, [chosen[p] for p in phrases])
         if not all((m > 0.5).flatten(1).any(1).all() for m in truth.masks):
             return None  # a target without a cell of its own can be neither shown nor denied
+        if presence:
+            assert isinstance(system, BoxDecoder)
+            return system.converse_about_presence(phrases[0]), truth
         return system.converse(phrases), truth
 
     def _phrases(self, facts: Facts, most: int) -> dict[str, tuple[int, ...]]:
@@ -102,17 +121,19 @@ class Mixture:
         return dict(self.rng.choice(kinds[self.rng.choice(sorted(kinds))])) if kinds else {}
 
     def _words(
-        self, system: MvpLm, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts, panoptic: bool
+        self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts, panoptic: bool
     ) -> tuple[Conversation, Truth]:
         segments = [s for s in facts.segments if panoptic or not s.stuff]
-        stuff_names = {s.name for s in facts.segments if s.stuff}
+        stuff_names = pictures.stuff | {s.name for s in facts.segments if s.stuff}
         taken = {name for s in facts.segments for name in (s.name, *s.also)}
-        present = list(dict.fromkeys(s.name for s in segments))[: self.config.names]
+        present = list(dict.fromkeys(s.name for s in segments))
+        present = self.rng.sample(present, min(len(present), self.config.names))
         others = [n for n in pictures.names if n not in taken]
         names = word_list(present, [*present, *others], self.config.names, self.rng)
-        conversation = system.converse_about_words(names, with_stuff=panoptic)
+        flags = tuple(n in stuff_names for n in names)
+        conversation = system.converse_about_words(names, flags if panoptic else ())
         numbers = [tuple(s.number for s in segments if s.name == name) for name in names]
-        truth = self._truth(pictures, index, geometry, facts, numbers, tuple(n in stuff_names for n in names))
+        truth = self._truth(pictures, index, geometry, facts, numbers, flags)
         return conversation, truth
 
     def _truth(

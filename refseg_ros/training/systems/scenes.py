@@ -20,6 +20,7 @@ from refseg_ros.models.backbones.base import Backbone, VisionFeatures
 from refseg_ros.models.backbones.compact_vlm import CompactVLM
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.compact.backbone import MEAN, STD
+from refseg_ros.sim import holdout
 from refseg_ros.sim.catalogue import nouns
 from refseg_ros.sim.pool import STUFF
 from refseg_ros.sim.sensor import SensorModel
@@ -39,7 +40,8 @@ class RenderedScenes:
         paths = sorted(folder.glob("scene_*.npz"))[:most]
         if not paths:
             raise ValueError(f"{folder} holds no scene_*.npz: python -m refseg_ros.sim.generate {folder} 5000 0")
-        self.names = (*nouns(), *STUFF)
+        self.names = (*(n for n in nouns() if n not in holdout.NOUNS), *STUFF)
+        self.stuff = frozenset(STUFF)
         kept = work / f"vision_{folder.name}_{len(paths)}"
         if not (kept / "facts.json").is_file():
             _keep(paths, kept, backbone)

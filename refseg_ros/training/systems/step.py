@@ -14,6 +14,9 @@ from refseg_ros.models.backbones.base import Backbone, Prefix, VisionFeatures
 from refseg_ros.models.systems.system import Conversation, Said, System, Truth
 from refseg_ros.training.systems.batches import Batch
 
+WORTH_A_GROUP = 0.75
+"""A second pass is worth it where it leaves at most this share of the tokens."""
+
 
 class Step(nn.Module):
     """A system's losses as a module, so that Accelerate can wrap it for many devices.
@@ -37,20 +40,14 @@ class Step(nn.Module):
         system = self.system
         written = [self._written(c, t) for c, t in zip(batch.conversations, batch.truths, strict=True)]
         vision = batch.pictures.vision(system.backbone, batch.indices)
-        device = vision.tokens_blc.device
         read = [c.question + w.ids[:-1] for c, w in zip(batch.conversations, written, strict=True)]
-        most = max(map(len, read))
-        eos = system.backbone.vocabulary.eos_id
-        ids = torch.tensor([r + [eos] * (most - len(r)) for r in read], device=device)
-        valid = torch.tensor([[t < len(r) for t in range(most)] for r in read], device=device)
-        prefix, states = self._states(vision, batch.rows, ids, valid)
+        prefix, states = self._states(vision, batch.rows, read)
         said = []
         for n, (conversation, answer) in enumerate(zip(batch.conversations, written, strict=True)):
             entries = transcript(answer.ids, system.backbone.vocabulary)
             parsed = system.parse(conversation, entries)
-            own = states[n, : len(read[n])].to(system.dtype)
-            said.append(Said(parsed, answer.ids, own, len(conversation.question), {}))
-        truths = [t.to(device) for t in batch.truths]
+            said.append(Said(parsed, answer.ids, states[n].to(system.dtype), len(conversation.question), {}))
+        truths = [t.to(vision.tokens_blc.device) for t in batch.truths]
         losses = {"text": self.text_weight * self._text(system.backbone, said, written)}
         if self.head_losses:
             looked = system.look(system.for_head(prefix))
@@ -63,17 +60,29 @@ class Step(nn.Module):
         return Constraint(conversation.grammar, self.system.allowed, budget).encode(answer)
 
     def _states(
-        self, vision: VisionFeatures, about: Sequence[int], ids: Tensor, valid: Tensor
-    ) -> tuple[Prefix, Tensor]:
-        backbone = self.system.backbone
-        rows = torch.tensor(about, dtype=torch.long, device=ids.device)
-        if not self.one_pass:
-            prefix = backbone.prefix(vision)
-            return prefix, backbone.extend(backbone.begin(prefix, rows), ids, valid)
-        if list(about) != list(range(len(vision.tokens_blc))):
+        self, vision: VisionFeatures, about: Sequence[int], read: Sequence[list[int]]
+    ) -> tuple[Prefix, list[Tensor]]:
+        """The images as read, and states (t, c) of each text."""
+        backbone, device = self.system.backbone, vision.tokens_blc.device
+        states: list[Tensor] = [vision.tokens_blc[0]] * len(read)
+        prefix = None if self.one_pass else backbone.prefix(vision)
+        if prefix is None and list(about) != list(range(len(vision.tokens_blc))):
             raise ValueError("one_pass needs exactly one conversation a picture")
-        grid, states = backbone.whole(vision, rows, ids, valid)
-        return Prefix(vision, grid, None, None, 0), states
+        for group in [list(range(len(read)))] if prefix is None else by_length([len(r) for r in read]):
+            most = max(len(read[n]) for n in group)
+            eos = backbone.vocabulary.eos_id
+            ids = torch.tensor([read[n] + [eos] * (most - len(read[n])) for n in group], device=device)
+            valid = torch.tensor([[t < len(read[n]) for t in range(most)] for n in group], device=device)
+            rows = torch.tensor([about[n] for n in group], dtype=torch.long, device=device)
+            if prefix is None:
+                grid, out = backbone.whole(vision, rows, ids, valid)
+                prefix = Prefix(vision, grid, None, None, 0)
+            else:
+                out = backbone.extend(backbone.begin(prefix, rows), ids, valid)
+            for n, row in zip(group, out, strict=True):
+                states[n] = row[: len(read[n])]
+        assert prefix is not None
+        return prefix, states
 
     def _text(self, backbone: Backbone, said: Sequence[Said], written: Sequence[Written]) -> Tensor:
         """Mean cross entropy over the choices, or over all tokens of the answers."""
@@ -92,6 +101,14 @@ class Step(nn.Module):
         if not groups:
             return torch.stack([s.states.sum() for s in said]).sum() * 0
         return torch.stack([_among(backbone, g) for g in groups]).sum() / sum(map(len, groups))
+
+
+def by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """The numbers of the texts in one group, or in two where a few long ones would pad all others by much."""
+    order = sorted(range(len(lengths)), key=lambda n: lengths[n])
+    longest = lengths[order[-1]]
+    size, cut = min((k * lengths[order[k - 1]] + (len(order) - k) * longest, k) for k in range(1, len(order) + 1))
+    return [order] if size > WORTH_A_GROUP * len(order) * longest else [order[:cut], order[cut:]]
 
 
 def _among(backbone: Backbone, places: Sequence[tuple[Tensor, int, Tensor]]) -> Tensor:
