@@ -11,6 +11,19 @@ import typer
 
 from refseg_ros.cli.exits import say, wrong
 
+WORD_LISTS = ("mvp_lm",)
+"""Models that answer word lists: they are asked those of panoptic.jsonl too, where the dataset has one."""
+
+
+def word_lists(model: Any, dataset: Path, limit: int) -> dict[str, Any]:
+    """PQ and mask AP over the dataset's whole vocabulary. limit: only the first so many pictures; 0: all."""
+    from refseg_ros.evaluation.system_words import word_list_model
+    from refseg_ros.evaluation.word_lists import evaluate_word_lists, read_panoptic
+
+    asked = word_list_model(model)
+    assert asked is not None
+    return evaluate_word_lists(asked, read_panoptic(dataset)[: limit or None])
+
 
 def command(
     dataset: Annotated[Path, typer.Option(help="Folder with index.jsonl, as `refseg scenes` writes it.")],
@@ -30,10 +43,11 @@ def command(
     from refseg_ros.data.dataset import DatasetError, read_dataset
     from refseg_ros.evaluation.evaluate import Evaluation, evaluate
     from refseg_ros.evaluation.gallery import Gallery
-    from refseg_ros.evaluation.table import print_report
+    from refseg_ros.evaluation.table import cell, print_report
 
     gallery = Gallery()
     results: dict[str, Evaluation] = {}
+    words: dict[str, dict[str, Any]] = {}
     try:
         samples = read_dataset(dataset)[: limit or None]
         from refseg_ros import models  # torch loads only when there is something to evaluate
@@ -44,11 +58,15 @@ def command(
             try:
                 asked = track(samples, description=f"{name}: {len(samples)} instructions")
                 results[name] = evaluate(segmenter.model, asked, min_pixels, gallery if own and page else None)
+                if (dataset / "panoptic.jsonl").is_file() and name in WORD_LISTS:
+                    words[name] = word_lists(segmenter.model, dataset, limit)
             finally:
                 segmenter.close()
     except (DatasetError, RequestError) as error:
         raise wrong(getattr(error, "message", str(error))) from error
     figures = {name: result.report() for name, result in results.items()}
+    for name, found in words.items():
+        figures[name]["word_lists"] = found
     report: dict[str, Any] = {"dataset": dataset.name, "model": model, "device": device, "cores": os.cpu_count()}
     report |= figures.pop(model)
     if figures:
@@ -56,6 +74,9 @@ def command(
     json_file.parent.mkdir(parents=True, exist_ok=True)
     json_file.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     print_report(report)
+    for name, found in words.items():
+        stuff = cell(found["PQ_stuff"])
+        say(f"{name}, word lists: PQ {cell(found['PQ'])} (stuff {stuff}), mask AP {cell(found['AP'])}")
     say(f"wrote {json_file}")
     if page is not None:
         from refseg_ros.evaluation.page import write_page

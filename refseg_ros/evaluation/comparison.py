@@ -1,0 +1,134 @@
+"""Several models on one test set: one table, the ablations beside what they leave out, and a page of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+import numpy.typing as npt
+
+from refseg_ros.core.overlay import draw_overlay
+from refseg_ros.core.types import Frame, Segmentation
+from refseg_ros.data.dataset import Sample
+from refseg_ros.evaluation.gallery import WHITE, jpeg_base64
+from refseg_ros.evaluation.table import cell
+from refseg_ros.evaluation.tally import Score
+
+FIGURES = {
+    "gIoU": "gIoU", "cIoU": "cIoU", "N_acc": "N-acc", "T_acc": "T-acc", "Pr@0.7": "Pr@.7", "Pr@0.8": "Pr@.8",
+    "Pr@0.9": "Pr@.9", "box_accuracy": "box", "GREC_F1_is_1": "GREC",
+}  # fmt: skip
+WORDS = {"PQ": "PQ", "PQ_things": "PQ things", "PQ_stuff": "PQ stuff", "AP": "mask AP"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One row. report: as `refseg eval` writes it, with "word_lists" where there are any; parameters: trained ones;
+    about: what an ablation leaves out; of: the row it is an ablation of; ms: CPU milliseconds, measured in turns."""
+
+    name: str
+    report: dict[str, Any]
+    parameters: int | None = None
+    about: str = ""
+    of: str = ""
+    ms: dict[str, float] = field(default_factory=dict)
+
+
+def main_table(entries: Sequence[Entry]) -> list[list[str]]:
+    """Heads, then one row for each model that is no ablation."""
+    heads = ["model", *FIGURES.values(), *WORDS.values(), "parameters", "frame + phrase, ms", "further phrase, ms"]
+    rows = [heads]
+    for entry in entries:
+        if entry.of:
+            continue
+        words = entry.report.get("word_lists", {})
+        size = "-" if entry.parameters is None else f"{entry.parameters / 1e6:.2f}M"
+        times = [cell(entry.ms.get(key), 1) for key in ("first", "further")]
+        figures = [_figure(entry.report, f) for f in FIGURES]
+        rows.append([entry.name, *figures, *(cell(words.get(w)) for w in WORDS), size, *times])
+    return rows
+
+
+def ablation_table(entries: Sequence[Entry]) -> list[list[str]]:
+    """Heads, then each whole model and under it what is left of it without one of its parts."""
+    rows = [["model", "what is changed", *FIGURES.values(), *WORDS.values()]]
+    for whole in entries:
+        parts = [e for e in entries if e.of == whole.name]
+        for entry in [whole, *parts] if parts else []:
+            words = entry.report.get("word_lists", {})
+            figures = [_figure(entry.report, f) for f in FIGURES]
+            rows.append([whole.name, entry.about or "nothing", *figures, *(cell(words.get(w)) for w in WORDS)])
+    return rows
+
+
+def _figure(report: dict[str, Any], name: str) -> str:
+    return cell(report.get(name), interval=report["intervals_95"].get(name) if name == "gIoU" else None)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown. The first row holds the heads."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]) + "\n"
+
+
+class SideBySide:
+    """Watches evaluations of several models on the same samples; keeps the pictures of some of them.
+
+    chosen: numbers of the samples that are shown, in the order in which evaluate() takes them.
+    """
+
+    def __init__(self, samples: Sequence[Sample], each: int = 2) -> None:
+        kinds: dict[str, list[int]] = {}
+        for number, sample in enumerate(samples):
+            kinds.setdefault(sample.kind or "untyped", []).append(number)
+        # Spread over the set, so that not all are of its first picture.
+        self.chosen = [row[len(row) * n // each] for row in kinds.values() for n in range(min(each, len(row)))]
+        self.asked = [samples[n] for n in self.chosen]
+
+    def watcher(self, into: dict[int, dict[str, Any]]) -> Any:
+        """For evaluate(): fills `into` by sample number."""
+        count = iter(range(10**9))
+
+        def watch(sample: Sample, frame: Frame, answer: Segmentation, score: Score) -> None:
+            number = next(count)
+            if number in self.chosen:
+                outcome = answer.outcome.name if answer.error is None else answer.error.code.value
+                into[number] = {
+                    "picture": jpeg_base64(draw_overlay(frame.rgb, answer)), "outcome": outcome, "iou": score.iou,
+                    "right": score.right,
+                }  # fmt: skip
+
+        return watch
+
+    def truth(self, sample: Sample) -> str:
+        """The picture with the true outlines, base64 JPEG."""
+        frame = sample.read_frame()
+        picture = frame.rgb.copy()
+        for target in sample.targets:
+            mask: npt.NDArray[np.uint8] = target.read(frame.size).astype(np.uint8)
+            outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(picture, outlines, -1, WHITE, 2)
+        return jpeg_base64(picture)
+
+
+def write_page(
+    path: Path,
+    tables: Sequence[tuple[str, Sequence[Sequence[str]]]],
+    shown: SideBySide,
+    pictures: dict[str, dict[int, dict[str, Any]]],
+    curves: dict[str, str],
+) -> None:
+    """Write a self-contained page. pictures: by model what a watcher() filled; curves: by run a base64 PNG."""
+    loader = jinja2.PackageLoader("refseg_ros.evaluation", ".")
+    template = jinja2.Environment(autoescape=True, loader=loader).get_template("side_by_side.html.j2")
+    rows = [
+        (sample, shown.truth(sample), [(name, found[number]) for name, found in pictures.items() if number in found])
+        for number, sample in zip(shown.chosen, shown.asked, strict=True)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(template.render(tables=tables, rows=rows, curves=curves), encoding="utf-8")
