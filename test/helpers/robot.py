@@ -107,14 +107,15 @@ class Robot:
             if message is not None:
                 publisher.publish(message)
 
-    def start(self, *parameters, remaps=(), seconds="0"):
+    def start(self, *parameters, remaps=(), seconds="0", program=("helpers.run_fake_node",), patience=30):
+        """program: the module that is the node, and its words before ROS's; patience: seconds until it is there."""
         arguments = [x for p in parameters for x in ("-p", p)] + [x for r in remaps for x in ("-r", r)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "helpers.run_fake_node", *(["--ros-args", *arguments] if arguments else [])],
+            [sys.executable, "-m", *program, *(["--ros-args", *arguments] if arguments else [])],
             cwd=Path(__file__).parents[1],
             env=os.environ | ENVIRONMENT | {"FAKE_MODEL_SECONDS": seconds},
         )
-        assert self.until(lambda: self.state.service_is_ready(), 30), "the node did not come up"
+        assert self.until(lambda: self.state.service_is_ready(), patience), "the node did not come up"
 
     def stop(self):
         if self.process is not None:
