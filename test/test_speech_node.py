@@ -246,7 +246,7 @@ def test_more_speech_than_can_be_recognised_is_reported_one_by_one(person):
     person.stop()
     person.start(seconds="0.4")
     try:
-        person.say(np.concatenate([tone(MUG, 0.4, silence=0.5)] * 16), pause_s=0.0)
+        person.say(np.concatenate([tone(MUG, 0.4, silence=0.5)] * 16))
         assert person.until(lambda: len(person.heard) == 16, 30), len(person.heard)
         dropped = [h for h in person.heard if "slower than the speech" in h.reason]
         assert dropped and all(h.accepted for h in person.heard if h not in dropped)
