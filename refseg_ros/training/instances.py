@@ -167,7 +167,7 @@ def run(config: TrainingConfig) -> None:
         device = next(module.parameters()).device
         with mixed(device.type):
             maps = backbone.to(device)(batch.image.to(device))
-        # Not channels last: the gradient of GroupNorm takes 17 times as long there.
+        # Not channels last: the gradient of GroupNorm takes many times as long there.
         return losses(module([m.contiguous() for m in maps], batch.detail.to(device)), batch.ids, rng)
 
     train(head, "instances", config, step, lambda average: evaluate(average, backbone, shown))  # type: ignore[arg-type]

@@ -111,7 +111,7 @@ def _together(
     beside.start()
     try:
         first(told_first)
-    except BaseException:
+    except BaseException:  # an interruption, too: the other stage must not run on alone
         beside.terminate()
         raise
     finally:

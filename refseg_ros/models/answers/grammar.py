@@ -7,6 +7,7 @@ so that a box's second corner is bounded by its first.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,24 +17,24 @@ BYTES = frozenset(range(256))
 
 
 @dataclass(frozen=True)
-class Term:
+class Term(ABC):
     """nullable: the answer may end here."""
 
     @property
     def nullable(self) -> bool:
         return False
 
+    @abstractmethod
     def step(self, symbol: Symbol) -> Term:
         """What may follow `symbol`; NOTHING when it may not stand here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def first(self) -> frozenset[Symbol]:
         """The symbols that may stand here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def shortest(self) -> tuple[Symbol, ...]:
         """A shortest way to a complete answer."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class _Nothing(Term):
 
     def first(self) -> frozenset[Symbol]:
         return frozenset()
+
+    def shortest(self) -> tuple[Symbol, ...]:
+        raise ValueError("what can never be said has no shortest form")
 
 
 @dataclass(frozen=True)
