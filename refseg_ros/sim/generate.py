@@ -13,6 +13,7 @@ import numpy as np
 from rich.progress import track
 
 from refseg_ros.sim.card import Card
+from refseg_ros.sim.dye import dyed
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.splits import split_of
 from refseg_ros.sim.stored import save_scene
@@ -26,6 +27,8 @@ def _generate_some(engine: SceneEngine, job: tuple[Path, list[int]]) -> int:
     out, seeds = job
     for seed in seeds:
         scene = engine.scene(seed, count=OBJECTS, style=VARIED, split=split_of(seed))
+        if split_of(seed) != "test":
+            scene = dyed(scene, np.random.default_rng((seed, 2)))
         save_scene(out / f"scene_{seed:07d}.npz", scene)
     return len(seeds)
 

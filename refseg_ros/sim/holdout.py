@@ -48,7 +48,7 @@ def speaks_of_held_out(text: str) -> bool:
 
 def fit_for_training(expression: Expression, scene: Scene) -> bool:
     """Whether an expression neither names anything held out nor means it: for scenes that show it all the same."""
-    hidden = {o.id for o in scene.objects if held_out(o.key, o.paint)}
+    hidden = {o.id for o in scene.objects if held_out(o.key, o.paint or o.dye)}
     return not speaks_of_held_out(expression.text) and not any(hidden & t for t in expression.targets)
 
 

@@ -80,7 +80,7 @@ def _object(
     known = {f.name for f in fields(SceneObject)}
     row: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stored.items() if n in known}
     entry = CATALOGUE.get(row["key"])
-    if entry is not None and not row.get("paint"):
+    if entry is not None and not row.get("paint") and not row.get("dye"):
         row |= {"noun": entry.noun, "category": entry.category, "colours": entry.colours}
     if row.get("size_m") is None and entry is not None and row["visible_px"]:
         rows, cols = np.nonzero(ids == row["id"])

@@ -18,7 +18,8 @@ class SceneObject:
     inside: id of the object it lies in or on. visible_fraction: share of its outline in the picture that is seen, where
     the scene was asked for it; else 1 for whatever shows at all, 0 for what does not. paint: the one colour that it was
     painted or tinted with, or "". size_m: width, depth and height as it stands or lies, None where unknown.
-    colour_told: whether its colours can be told in this light.
+    colour_told: whether its colours can be told in this light. dye: what its main colour was turned into, see sim.dye,
+    or "".
     """
 
     id: int
@@ -35,6 +36,7 @@ class SceneObject:
     paint: str = ""
     size_m: tuple[float, float, float] | None = None
     colour_told: bool = True
+    dye: str = ""
 
 
 @dataclass(frozen=True, eq=False)

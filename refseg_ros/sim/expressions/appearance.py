@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from refseg_ros.sim.catalogue import CATALOGUE, COLOURS
+from refseg_ros.sim.catalogue import CATALOGUE, COLOURS, CatalogueEntry
 from refseg_ros.sim.expressions import words
 
 FALSE, MAYBE, TRUE = 0, 1, 2
@@ -71,6 +71,14 @@ class Appearance:
         return MAYBE if not colour or self.colour(colour) else FALSE
 
 
+def _turned(entry: CatalogueEntry, dye: str) -> CatalogueEntry:
+    """A catalogue object whose main colour is another one now: remains of the old one can be argued about."""
+    first, *others = entry.colours
+    also = {*entry.also, *entry.colours, *words.NEAR_COLOURS[dye]} - {dye, *others}
+    two = tuple(dye if c == first else c for c in entry.two_tone) if first in entry.two_tone else ()
+    return replace(entry, colours=(dye, *others), also=tuple(sorted(also)), two_tone=two if len(set(two)) == 2 else ())
+
+
 def _fits(kinds: frozenset[str], sure: str, arguable: str) -> int:
     """The most particular kind decides: a soda can is a can, but may be no tin."""
     if kinds & set(arguable.split("|")):
@@ -79,14 +87,14 @@ def _fits(kinds: frozenset[str], sure: str, arguable: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def appearance(key: str, paint: str = "", colour_told: bool = True) -> Appearance:
-    """Of a catalogue object as it is, or painted over with one colour; or of a shape without a name.
+def appearance(key: str, paint: str = "", colour_told: bool = True, dye: str = "") -> Appearance:
+    """Of a catalogue object as it is, or painted over with one colour, or dyed; or of a shape without a name.
 
     colour_told False: in a light in which all its colours can be argued about.
     Raises KeyError for a key that is neither in the catalogue nor "shape:" with one of SHAPE_KEYS.
     """
     if not colour_told:
-        look = appearance(key, paint)
+        look = appearance(key, paint, dye=dye)
         near = {n for c in look.colours for n in words.NEAR_COLOURS[c]}
         return replace(look, colours=(), also=look.also | near | set(look.colours), two_tone=frozenset(), details=())
     if key.startswith("shape:"):
@@ -98,7 +106,7 @@ def appearance(key: str, paint: str = "", colour_told: bool = True) -> Appearanc
             "object", "object", frozenset(words.ANY), frozenset(words.ARGUABLE[kind]), frozenset(), frozenset([kind]),
             (paint,) if paint else (), any_colour, frozenset(), (), None, "", bool(paint),
         )  # fmt: skip
-    entry = CATALOGUE[key]
+    entry = _turned(CATALOGUE[key], dye) if dye else CATALOGUE[key]
     noun = entry.category if paint and entry.noun not in KEEPS_ITS_NAME else entry.noun
     kinds = frozenset([key, noun, entry.category])
     names: set[str] = {noun, entry.category, *words.ANY, *words.SYNONYMS.get(noun, ())}
@@ -117,6 +125,6 @@ def appearance(key: str, paint: str = "", colour_told: bool = True) -> Appearanc
     return Appearance(
         noun, entry.category, frozenset(names), frozenset(maybe - {noun}), frozenset(loose), kinds,
         (paint,) if paint else entry.colours, frozenset() if paint else frozenset(entry.also),
-        frozenset() if paint else frozenset(entry.two_tone), () if paint else words.DETAILS.get(key, ()),
+        frozenset() if paint else frozenset(entry.two_tone), () if paint or dye else words.DETAILS.get(key, ()),
         (width, depth, height), entry.holds, bool(paint),
     )  # fmt: skip

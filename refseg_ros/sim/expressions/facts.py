@@ -38,7 +38,7 @@ class Facts:
         enough = MIN_SHARE * scene.instance_ids.size
         things = tuple(o for o in scene.objects if o.visible_px > 0)
         sure = np.array([o.visible_px >= enough and o.visible_fraction >= MIN_VISIBLE for o in things], bool)
-        looks = tuple(appearance(o.key, o.paint, o.colour_told) for o in things)
+        looks = tuple(appearance(o.key, o.paint, o.colour_told, o.dye) for o in things)
         unknown = (np.nan, np.nan, np.nan)
         sizes = np.array([o.size_m or look.size_m or unknown for o, look in zip(things, looks, strict=True)])
         return Facts(things, looks, sure, sizes.reshape(-1, 3))
