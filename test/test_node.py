@@ -281,13 +281,14 @@ def test_an_object_says_what_a_planner_asks_next():
     whole = Object3D(
         4, True, "", "camera", (0.0, 0.1, 0.8), box, np.zeros((3, 3), np.float32), np.zeros((3, 3), np.uint8), 0.9,
         centroid_cov_m2=covariance, size_std_m=(0.001, 0.002, 0.003), plane=Plane((0.0, -1.0, 0.0), 0.2),
-        bottom_m=0.01, top_m=0.29, occluded=True, layer_depths_m=(0.8, 1.1),
+        bottom_m=0.01, top_m=0.29, occluded=True, back_inferred=True, layer_depths_m=(0.8, 1.1),
     )  # fmt: skip
     message = object_message(whole, Header(), with_points=False)
     np.testing.assert_allclose(np.reshape(message.centroid_covariance, (3, 3)), covariance)
     assert (message.size_std.x, message.size_std.y, message.size_std.z) == (0.001, 0.002, 0.003)
     assert message.has_plane and (message.plane_normal.y, message.plane_offset) == (-1.0, 0.2)
     assert (message.bottom, message.top) == pytest.approx((0.01, 0.29))
-    assert message.occluded and not message.truncated and list(message.layer_depths) == pytest.approx([0.8, 1.1])
+    assert message.back_inferred and message.occluded and not message.truncated
+    assert list(message.layer_depths) == pytest.approx([0.8, 1.1])
     bare = object_message(Object3D(5, False, "no depth"), Header(), with_points=False)
-    assert not bare.has_plane and not any(bare.centroid_covariance) and bare.reason == "no depth"
+    assert not bare.has_plane and not bare.back_inferred and not any(bare.centroid_covariance) and bare.reason == "no depth"

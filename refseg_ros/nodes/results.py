@@ -55,6 +55,7 @@ def object_message(obj: core.Object3D, header: Header, with_points: bool) -> Obj
         message.pose = box_pose(obj.obb)
         message.size = vector(obj.obb.size_m)
     message.occluded, message.truncated = obj.occluded, obj.truncated
+    message.back_inferred = obj.back_inferred
     message.layer_depths = [float(z) for z in obj.layer_depths_m]
     if obj.centroid_cov_m2 is not None:
         message.centroid_covariance = obj.centroid_cov_m2.ravel().astype(np.float64)
