@@ -42,6 +42,17 @@ def test_it_is_followed_and_found_again_after_a_jump():
         assert abs(plane.offset_m - offset) < 0.002 and np.degrees(np.arccos(normal @ plane.normal)) < 0.3
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_after_a_small_turn_the_old_plane_is_not_kept_half_right(seed):
+    """A few degrees off, the old plane still agrees with a wide strip of the new one."""
+    rng, tracker = np.random.default_rng(seed), PlaneTracker()
+    for turn in (0.0, 0.02, -0.03, 0.06, -0.02):
+        rows, normal = samples(rng, normal=(0.1 + turn, -0.8, -0.6 + turn), clutter=0.2)
+        things, _ = samples(rng, normal=(0.1 + turn, -0.8, -0.6 + turn), lift=0.03, count=200, clutter=0)
+        plane = tracker.find(rows[:, :2], rows[:, 2], things)
+        assert abs(plane.offset_m - 0.7) < 0.001 and np.degrees(np.arccos(normal @ plane.normal)) < 0.1
+
+
 def test_the_same_samples_give_the_same_plane():
     rows, _ = samples(np.random.default_rng(3))
     things, _ = samples(np.random.default_rng(4), lift=0.03, count=100, clutter=0)

@@ -17,7 +17,8 @@ from refseg_ros.core.types import Plane
 
 Array = npt.NDArray[np.float64]
 TRIALS, VOTERS = 96, 800
-ATTEMPTS, REFINEMENTS = 3, 3
+ATTEMPTS, REFINEMENTS = 3, 10
+BESIDE = 0.1  # of the samples that agree: so many just beyond them, and the search is made again
 MAX_STRETCH = 50.0  # metres: a plane further from the camera than this carries nothing that it sees
 
 
@@ -50,7 +51,7 @@ class PlaneConfig:
 
 
 class PlaneTracker:
-    """The supporting plane of image after image: the last one is tried first, a search follows only where it fails.
+    """The supporting plane of image after image: the last one is tried first, a search follows where it fails.
 
     State: the last plane. One thread at a time.
     """
@@ -73,24 +74,36 @@ class PlaneTracker:
         need = max(config.min_samples, config.min_share * len(rows))
         # Rounding to a step in z is one to step / z^2 in 1/z; a rounded number is off by step / sqrt(12).
         width = config.tolerance * np.hypot(noise, 0.29 * config.depth_step_m * np.median(inverse_depth) ** 2)
-        left = np.ones(len(rows), np.bool_)
-        for attempt in range(1 + ATTEMPTS):
-            if attempt == 0:
-                if self._last is None:
-                    continue
-                candidate = self._last
-            else:
-                candidate = search(rows[left], inverse_depth[left], width)
-            m, agree = refine(rows, inverse_depth, candidate, width)
-            if np.count_nonzero(agree) >= need and self._carries(m, things, width):
-                self._last = m
-                return plane_of(m)
-            if attempt:
-                left &= ~agree
-                if np.count_nonzero(left) < need:
-                    break
+        tracked = self._tracked(rows, inverse_depth, things, width, need)
+        if tracked is not None and not beside(rows, inverse_depth, tracked[0], width):
+            return self._kept(tracked[0])
+        left, fewest = np.ones(len(rows), np.bool_), 0 if tracked is None else tracked[1]
+        for _ in range(ATTEMPTS):
+            m, agree = refine(rows, inverse_depth, search(rows[left], inverse_depth[left], width), width)
+            count = np.count_nonzero(agree)
+            if count >= max(need, fewest) and self._carries(m, things, width):
+                return self._kept(m)
+            left &= ~agree
+            if np.count_nonzero(left) < need:
+                break
+        if tracked is not None:
+            return self._kept(tracked[0])
         self._last = None
         return None
+
+    def _tracked(
+        self, rows: Array, inverse_depth: Array, things: Array, width: float, need: float
+    ) -> tuple[Array, int] | None:
+        """The last plane fitted to these samples, and how many agree; None where it is no support of these things."""
+        if self._last is None:
+            return None
+        m, agree = refine(rows, inverse_depth, self._last, width)
+        count = int(np.count_nonzero(agree))
+        return (m, count) if count >= need and self._carries(m, things, width) else None
+
+    def _kept(self, m: Array) -> Plane:
+        self._last = m
+        return plane_of(m)
 
     def _carries(self, m: Array, things: Array, width: float) -> bool:
         """Whether the things stand on it: they touch it, and lie on the camera's side of it."""
@@ -101,6 +114,13 @@ class PlaneTracker:
         height = above / things[:, 2] / length
         low = float(np.mean((above > -2 * width) & (height < self.config.contact_m)))
         return float(np.mean(above < -2 * width)) <= self.config.below and low >= self.config.touching
+
+
+def beside(rows: Array, inverse_depth: Array, m: Array, width: float) -> bool:
+    """Whether many samples lie close to the plane m and not in it: then it may cut through a plane at a small angle, as
+    one does that was followed from before the camera moved far."""
+    off = np.abs(rows @ m - inverse_depth)
+    return bool(np.count_nonzero(off < 3 * width) > (1 + BESIDE) * np.count_nonzero(off < width))
 
 
 def search(rows: Array, inverse_depth: Array, width: float) -> Array:
@@ -123,10 +143,12 @@ def search(rows: Array, inverse_depth: Array, width: float) -> Array:
 
 
 def refine(rows: Array, inverse_depth: Array, m: Array, width: float) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """Least squares over the samples that agree with m, and again with what comes out: (m, who agrees)."""
+    """Least squares over the samples that agree with m, and again until they stay the same: (m, who agrees)."""
     agree = np.zeros(len(rows), np.bool_)
     for _ in range(REFINEMENTS):
-        agree = np.abs(rows @ m - inverse_depth) < width
+        before, agree = agree, np.abs(rows @ m - inverse_depth) < width
+        if np.array_equal(before, agree):
+            break
         chosen = rows[agree]
         normal_matrix = chosen.T @ chosen
         spread = np.linalg.eigvalsh(normal_matrix)

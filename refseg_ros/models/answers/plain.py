@@ -1,4 +1,4 @@
-"""Answers that hold no mask: whether something is there ("yes", "no"), and a caption on its own.
+"""Answers that hold no mask: whether each of some things is there ("yes no"), and a caption on its own.
 
 They teach a language model to see before a head is put on it.
 """
@@ -9,14 +9,17 @@ from collections.abc import Sequence
 
 from refseg_ros.models.answers.caption import NOT_IN_CAPTIONS
 from refseg_ros.models.answers.errors import AnswerError, Fault, decoded
-from refseg_ros.models.answers.grammar import Symbol, Term, Text, either, literal, spelled
+from refseg_ros.models.answers.grammar import Symbol, Term, Text, chain, either, literal, spelled
 
-YES, NO = "yes", "no"
+YES, NO, AND = "yes", "no", " "
 
 
-def presence() -> Term:
-    """Yes or no."""
-    return either(literal(YES), literal(NO))
+def presence(count: int) -> Term:
+    """Yes or no of each of `count` phrases, in their order."""
+    answers: list[Term] = []
+    for n in range(count):
+        answers += [literal(AND)] * (n > 0) + [either(literal(YES), literal(NO))]
+    return chain(*answers)
 
 
 def caption() -> Term:

@@ -87,7 +87,8 @@ class WordHead(nn.Module):
             return self.forward(states).index_select(-1, ids)
         table = words.table_vc if ids is None else words.table_vc[ids]
         index = words.own_index_v if ids is None else words.own_index_v[ids]
-        common = self.project(states) @ table.T / table.shape[1] ** 0.5
+        # linear() and not @ table.T: at half precision that would be a copy of the whole table, transposed, each time.
+        common = F.linear(self.project(states), table) / table.shape[1] ** 0.5
         (where,) = (index >= 0).nonzero(as_tuple=True)
         return common.index_copy(-1, where, self.own(states)[..., index[where]].to(common.dtype))
 

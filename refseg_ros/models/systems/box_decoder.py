@@ -28,6 +28,7 @@ from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, S
 BOXES, PRESENCE, CAPTION = "boxes", "presence", "caption"
 ENTRY_TOKENS = 64  # an entry's tokens but for its label, at the most
 MOST_CAPTION_TOKENS = 60
+PRESENT, APART = "Is this there: ", "; "
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +69,10 @@ class BoxDecoder(System):
         grammar = boxes.grammar(labels, self.most, False)
         return self.question(f"Boxes as JSON of all of these: {', '.join(names)}", labels, grammar, BOXES)
 
-    def converse_about_presence(self, phrase: str) -> Conversation:
-        """Whether something fits."""
-        return self.question(f"Is this there: {phrase}", self.spelled([phrase]), plain.presence(), PRESENCE)
+    def converse_about_presence(self, phrases: Sequence[str]) -> Conversation:
+        """Whether something fits each of these: the cheapest question that teaches what phrases mean."""
+        labels = self.spelled(phrases)
+        return self.question(PRESENT + APART.join(labels), labels, plain.presence(len(labels)), PRESENCE)
 
     def converse_to_caption(self) -> Conversation:
         """What can be seen."""
@@ -78,7 +80,7 @@ class BoxDecoder(System):
 
     def budget(self, conversation: Conversation) -> int:
         if conversation.kind != BOXES:
-            return MOST_CAPTION_TOKENS
+            return MOST_CAPTION_TOKENS + 4 * len(conversation.labels)
         return 8 + self.most * (ENTRY_TOKENS + 2 * max(len(label.encode()) for label in conversation.labels))
 
     def parse(self, conversation: Conversation, entries: Sequence[bytes | str]) -> Any:
@@ -90,7 +92,7 @@ class BoxDecoder(System):
         if conversation.kind == CAPTION:
             return plain.write(self.backbone.vocabulary.spell(truth.caption).rstrip(" ."))
         if conversation.kind == PRESENCE:
-            return plain.write(plain.YES if len(truth.masks[0]) else plain.NO)
+            return plain.write(plain.AND.join(plain.YES if len(m) else plain.NO for m in truth.masks))
         entries = [BoxEntry(thousandths(m, truth.geometry, self.step), k) for k, m in self._named(truth)]
         return boxes.write(entries, conversation.labels, False)
 
@@ -147,14 +149,31 @@ class BoxDecoder(System):
             parts = losses(output, truth, self.weights)
         else:
             parts = {}
-        pointed = [n for n, c in enumerate(conversations) if len(c.labels) == 1]
+        pointed = [
+            (n, state, mask)
+            for n, conversation in enumerate(conversations)
+            for state, mask in zip(_meaning(conversation, said[n]), truths[n].masks, strict=False)
+        ]
         if self.weights.pointing and pointed:
-            states = torch.stack([said[n].predicting(0) for n in pointed])
-            where = torch.tensor([rows[n] for n in pointed], dtype=torch.long, device=states.device)
-            masks = torch.stack([_union(truths[n].masks[0]) for n in pointed])
+            states = torch.stack([state for _, state, _ in pointed])
+            where = torch.tensor([rows[n] for n, _, _ in pointed], dtype=torch.long, device=states.device)
+            masks = torch.stack([_union(mask) for _, _, mask in pointed])
             logits = self.head.point(looked.image_states_bchw, states, where)  # type: ignore[operator]
             parts["pointing"] = self.weights.pointing * pointing_loss(logits, masks)
         return parts
+
+
+def _meaning(conversation: Conversation, said: Said) -> list[Tensor]:
+    """The states that the pointer reads: of a list's phrases, each at its last token; of one phrase, at the question's
+    end; none of a word list, whose answer says it all."""
+    if conversation.kind != PRESENCE:
+        return [said.predicting(0)] if len(conversation.labels) == 1 else []
+    ends, at = [], len(PRESENT)
+    for label in conversation.labels:
+        at += len(label)
+        ends.append(max(n for n, (low, high) in enumerate(conversation.offsets) if low < at and high > 0))
+        at += len(APART)
+    return [said.states[end] for end in ends]
 
 
 def _union(masks_nhw: Tensor) -> Tensor:

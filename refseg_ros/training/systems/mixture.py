@@ -22,8 +22,9 @@ class MixtureConfig:
     """How often each task is drawn (weights, not shares), and what a conversation may hold.
 
     sentences: a few phrases; words: a word list of things; panoptic: one of things and stuff; captions; presence: yes
-    or no. A system takes those of its own `tasks` only. absent: share of sentences about something absent; phrases:
-    most in one conversation of a joint system; names: most in a word list; targets: most of one phrase.
+    or no of many phrases. A system takes those of its own `tasks` only. absent: share of sentences about something
+    absent; phrases: most in one conversation of a joint system; listed: most that presence is asked of; names: most in a
+    word list; targets: most of one phrase.
     """
 
     sentences: float = 1.0
@@ -33,6 +34,7 @@ class MixtureConfig:
     presence: float = 0.0
     absent: float = 0.3
     phrases: int = 3
+    listed: int = 8
     names: int = 12
     targets: int = 8
 
@@ -42,7 +44,7 @@ class MixtureConfig:
             raise ValueError(f"mixture: {', '.join(TASKS)} must be at least 0 and not all 0, not {weights}")
         if not 0 <= self.absent <= 1:
             raise ValueError(f"mixture.absent must be in [0, 1], not {self.absent}")
-        for name in ("phrases", "names", "targets"):
+        for name in ("phrases", "listed", "names", "targets"):
             if getattr(self, name) < 1:
                 raise ValueError(f"mixture.{name} must be at least 1, not {getattr(self, name)}")
 
@@ -91,7 +93,8 @@ class Mixture:
     def _sentence(
         self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts, presence: bool
     ) -> tuple[Conversation, Truth] | None:
-        wanted = self.rng.randint(1, self.config.phrases) if system.joint else 1
+        most = self.config.listed if presence else self.config.phrases if system.joint else 1
+        wanted = self.rng.randint(1, most)
         chosen: dict[str, tuple[int, ...]] = {}
         for _ in range(4 * wanted):
             if len(chosen) >= wanted:
@@ -106,7 +109,7 @@ class Mixture:
             return None  # a target without a cell of its own can be neither shown nor denied
         if presence:
             assert isinstance(system, BoxDecoder)
-            return system.converse_about_presence(phrases[0]), truth
+            return system.converse_about_presence(phrases), truth
         return system.converse(phrases), truth
 
     def _phrases(self, facts: Facts, most: int) -> dict[str, tuple[int, ...]]:
