@@ -291,4 +291,5 @@ def test_an_object_says_what_a_planner_asks_next():
     assert message.back_inferred and message.occluded and not message.truncated
     assert list(message.layer_depths) == pytest.approx([0.8, 1.1])
     bare = object_message(Object3D(5, False, "no depth"), Header(), with_points=False)
-    assert not bare.has_plane and not bare.back_inferred and not any(bare.centroid_covariance) and bare.reason == "no depth"
+    assert not bare.has_plane and not bare.back_inferred and not any(bare.centroid_covariance)
+    assert bare.reason == "no depth"

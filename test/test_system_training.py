@@ -22,8 +22,10 @@ from refseg_ros.core.outcome import Outcome  # noqa: E402
 from refseg_ros.core.pipeline import run  # noqa: E402
 from refseg_ros.core.types import Frame  # noqa: E402
 from refseg_ros.models.systems.assemble import KINDS, assemble  # noqa: E402
+from refseg_ros.models.systems.box_decoder import _meaning  # noqa: E402
 from refseg_ros.models.systems.load import build  # noqa: E402
 from refseg_ros.models.systems.parts import PARTS, part_of  # noqa: E402
+from refseg_ros.models.systems.system import Said  # noqa: E402
 from refseg_ros.training.runs import ConfigError, run_file  # noqa: E402
 from refseg_ros.training.systems import captions, loop  # noqa: E402
 from refseg_ros.training.systems.batches import Batches  # noqa: E402
@@ -131,6 +133,28 @@ def test_word_lists_are_shuffled_and_hold_absent_names(folder, system):
     for conversation, truth in lists:
         there = [bool(len(m)) for m in truth.masks]
         assert there == [n.startswith("box") for n in conversation.labels] and "table" not in conversation.labels
+
+
+def test_the_first_stage_lists_phrases_and_names_and_points_at_each(folder):
+    first = assemble("box_decoder", "compact", SMALL | {"head": {"width": 32, "feedforward": 32}})
+    pictures = DatasetPictures(folder, 2)
+    pictures.names = (*pictures.names, "cat", "dog")
+    geometry = pictures.geometry(first.backbone, 0)
+    for task, most in (("naming", 8), ("presence", 4)):
+        mixture = Mixture(MixtureConfig(**{"sentences": 0, task: 1}, listed=4), seed=1)
+        drawn = [pair for _ in range(8) for pair in mixture.draw(first, pictures, 0, geometry, 1)]
+        assert 1 < max(len(c.labels) for c, _ in drawn) <= most
+        for conversation, truth in drawn:
+            said = "".join(chr(s) for s in first.write(conversation, truth)).split()
+            assert said == ["yes" if len(m) else "no" for m in truth.masks]
+        if task == "naming":
+            fits = [n for c, t in drawn for n, m in zip(c.labels, t.masks, strict=True) if len(m)]
+            assert set(first.spelled(["box 1", "table"])) <= set(fits) and not {"cat", "dog"} & set(fits)
+    conversation = first.converse_about_presence(["the red mug", "a dog"])
+    states = torch.arange(len(conversation.question) + 3.0)[:, None]
+    ends = [int(s) for s in _meaning(conversation, Said("", [], states, len(conversation.question), {}))]
+    pieces = [conversation.text[slice(*conversation.offsets[end])] for end in ends]
+    assert pieces == ["mug", "dog"]
 
 
 def test_one_pass_teaches_what_the_cache_teaches(folder, system):

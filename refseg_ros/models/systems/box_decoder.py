@@ -43,7 +43,7 @@ class Looked:
 class BoxDecoder(System):
     """most: boxes in one answer. step: in thousandths, to which the boxes that are taught are rounded."""
 
-    tasks = ("sentences", "words", "captions", "presence")
+    tasks = ("sentences", "words", "captions", "presence", "naming")
 
     def __init__(
         self,

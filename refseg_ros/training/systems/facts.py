@@ -23,12 +23,14 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Segment:
-    """A thing or a stretch of stuff. also: names that fit it too, so that they are not absent."""
+    """A thing or a stretch of stuff. also: names that fit it too, so that they are not absent; said: as a person would
+    say it on its own, or ""."""
 
     number: int
     name: str
     stuff: bool = False
     also: tuple[str, ...] = ()
+    said: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from refseg_ros.models.systems.box_decoder import BoxDecoder
 from refseg_ros.models.systems.system import Conversation, System, Truth
 from refseg_ros.training.systems.facts import Facts, PictureSet
 
-TASKS = ("sentences", "words", "panoptic", "captions", "presence")
+TASKS = ("sentences", "words", "panoptic", "captions", "presence", "naming")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,9 @@ class MixtureConfig:
     """How often each task is drawn (weights, not shares), and what a conversation may hold.
 
     sentences: a few phrases; words: a word list of things; panoptic: one of things and stuff; captions; presence: yes
-    or no of many phrases. A system takes those of its own `tasks` only. absent: share of sentences about something
-    absent; phrases: most in one conversation of a joint system; listed: most that presence is asked of; names: most in a
-    word list; targets: most of one phrase.
+    or no of many phrases; naming: of many names. A system takes those of its own `tasks` only. absent: share of
+    sentences about something absent; phrases: most in one conversation of a joint system; listed: most that presence is
+    asked of, twice as many names; names: most in a word list; targets: most of one phrase.
     """
 
     sentences: float = 1.0
@@ -32,6 +32,7 @@ class MixtureConfig:
     panoptic: float = 0.0
     captions: float = 0.0
     presence: float = 0.0
+    naming: float = 0.0
     absent: float = 0.3
     phrases: int = 3
     listed: int = 8
@@ -88,6 +89,8 @@ class Mixture:
         if task == "captions":
             assert isinstance(system, BoxDecoder)
             return system.converse_to_caption(), self._truth(pictures, index, geometry, facts, [])
+        if task == "naming":
+            return self._naming(system, pictures, index, geometry, facts)
         return self._sentence(system, pictures, index, geometry, facts, task == "presence")
 
     def _sentence(
@@ -122,6 +125,24 @@ class Mixture:
             if fits and all(len(t) <= self.config.targets for t in pairs.values()):
                 kinds.setdefault(sentence.kind, []).append(pairs)
         return dict(self.rng.choice(kinds[self.rng.choice(sorted(kinds))])) if kinds else {}
+
+    def _naming(
+        self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts
+    ) -> tuple[Conversation, Truth] | None:
+        """Half of the names fit something, the others nothing: what is there in a picture before it is related."""
+        assert isinstance(system, BoxDecoder)
+        held: dict[str, list[int]] = {}
+        for segment in facts.segments:
+            for name in dict.fromkeys((segment.name, *segment.also, *([segment.said] * bool(segment.said)))):
+                held.setdefault(name, []).append(segment.number)
+        absent = [n for n in pictures.names if n not in held]
+        present = self.rng.sample(list(held), min(len(held), self.config.listed))
+        names = present + self.rng.sample(absent, min(len(absent), self.config.listed))
+        if not names:
+            return None
+        self.rng.shuffle(names)
+        truth = self._truth(pictures, index, geometry, facts, [held.get(n, []) for n in names])
+        return system.converse_about_presence(names), truth
 
     def _words(
         self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts, panoptic: bool

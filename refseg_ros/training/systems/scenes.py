@@ -72,7 +72,7 @@ class RenderedScenes:
         sentences = [
             Sentence(e["type"], tuple(e["phrases"]), tuple(tuple(t) for t in e["targets"])) for e in row["expressions"]
         ]
-        things = [Segment(o["id"], o["noun"], also=(o["category"],)) for o in row["objects"]]
+        things = [Segment(o["id"], o["noun"], also=(o["category"],), said=o["said"]) for o in row["objects"]]
         stuff = [Segment(STUFF_FROM + n, STUFF[n], stuff=True) for n in row["stuff"]]
         said = captions.of_things([o["said"] for o in row["objects"]], random.Random(index))
         return Facts(tuple(sentences), (*things, *stuff), tuple(said))
