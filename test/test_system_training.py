@@ -377,6 +377,7 @@ def test_captions_that_hedge_or_repeat_are_dropped():
     ({"stages": [{"name": "x", "steps": 1, "rates": {"head": 1}, "lora": {"rank": 0, "alpha": 1}}]}, "lora"),
     ({"stages": [{"name": "x", "steps": 1, "rates": {"head": "1e-5"}}]}, "1.0e-5"),
     ({"stages": [{"name": "x", "steps": "2", "rates": {"head": 1}}]}, "steps must be of type int"),
+    ({"stages": [{"name": "x", "steps": 1, "rates": {"head": 1}, "mixture": {"sentences": 0}}]}, "mixture"),
     ({"mixture": {"sentences": 0}}, "mixture"), ({"mixture": {"absent": 2}}, "absent"), ({"precision": "fp8"}, "fp8"),
     ({"options": {"head": {"colour": 1}}}, "colour"), ({"train": [{"scenes": "/nowhere"}]}, "nowhere"),
 ])  # fmt: skip
@@ -391,6 +392,20 @@ def test_an_unreadable_configuration_is_refused(tmp_path):
     (tmp_path / "list.yaml").write_text("[1, 2]")
     with pytest.raises(ConfigError, match="must hold fields"):
         read_config(tmp_path / "list.yaml")
+
+
+def test_a_stage_may_have_a_mixture_of_its_own(folder, tmp_path, system):
+    stages = [{"name": n, "steps": 1, "rates": {"head": 1e-3}} for n in "ab"]
+    file = written(tmp_path, folder, mixture={"words": 1, "phrases": 2}, stages=stages)
+    content = json.loads(file.read_text())
+    content["stages"][1]["mixture"] = {"sentences": 0}
+    file.write_text(json.dumps(content))
+    config = read_config(file)
+    first, second = config.stages
+    assert first.mixture is None and second.mixture == MixtureConfig(sentences=0, words=1, phrases=2)
+    batches = Batches(system, [(DatasetPictures(folder, 2), 1.0)], config.mixture)
+    kinds = [{c.kind for n in range(9) for c in next(batches.drawn(s, n)).conversations} for s in config.stages]
+    assert kinds == [{"sentence", "words"}, {"words"}]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)

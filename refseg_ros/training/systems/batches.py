@@ -32,7 +32,7 @@ class Batches:
 
     def drawn(self, stage: StageConfig, seed: int, steps: int = 0, process: int = 0) -> Iterator[Batch]:
         """Random batches without end. Another start for each process and for each step a run resumes at."""
-        mixture = Mixture(self.mixture, hash((seed, steps, process)))
+        mixture = Mixture(stage.mixture or self.mixture, hash((seed, steps, process)))
         while True:
             (source,) = mixture.rng.choices([s for s, _ in self.sources], [w for _, w in self.sources])
             indices = [mixture.rng.randrange(len(source)) for _ in range(stage.pictures)]
@@ -42,7 +42,7 @@ class Batches:
 
     def fixed(self, stage: StageConfig, pictures: int) -> Iterator[Batch]:
         """The same conversations about the first `pictures` of each source, every time."""
-        mixture = Mixture(self.mixture, 0)
+        mixture = Mixture(stage.mixture or self.mixture, 0)
         for source, _ in self.sources:
             for start in range(0, min(pictures, len(source)), stage.pictures):
                 indices = list(range(start, min(start + stage.pictures, pictures, len(source))))

@@ -34,7 +34,8 @@ class StageConfig:
     the stage ends with whichever are spent first; rates: learning rate of each part that is trained (PARTS); schedule:
     "cosine", "linear" or "constant" after warm_up steps; pictures, conversations: pictures of one process in a batch
     and conversations about each; accumulate: batches in a step; clip: of the gradient's norm; text: "choices" or "all",
-    see step.Step; head_losses False: the text alone teaches."""
+    see step.Step; head_losses False: the text alone teaches; mixture: None
+    for the run's; in a file, what differs from it."""
 
     name: str
     steps: int
@@ -53,6 +54,7 @@ class StageConfig:
     text_weight: float = 1.0
     head_losses: bool = True
     gradient_checkpointing: bool = False
+    mixture: MixtureConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "pictures", "conversations", "accumulate"):
@@ -169,7 +171,8 @@ def read_config(path: Path, variant: str = "") -> SystemTrainingConfig:
         content = _laid_over(content, _mapping(variants[variant], f"variant {variant}"))
         content["work"] = f"{content.get('work')}-{variant}"
     content["train"] = tuple(_data(row) for row in content.get("train") or ())
-    content["stages"] = tuple(_stage(row) for row in content.get("stages") or ())
+    mixture = _mapping(content.get("mixture") or {}, "mixture")
+    content["stages"] = tuple(_stage(row, mixture) for row in content.get("stages") or ())
     if "validation" in content:
         content["validation"] = _data(content["validation"])
     if "mixture" in content:
@@ -208,8 +211,11 @@ def _data(row: Any) -> DataConfig:
     return _made(DataConfig, paths, "data")
 
 
-def _stage(row: Any) -> StageConfig:
+def _stage(row: Any, mixture: Mapping[str, Any]) -> StageConfig:
     values = dict(_mapping(row, "stages"))
+    if "mixture" in values:
+        own = _mapping(values["mixture"], "stages.mixture")
+        values["mixture"] = _made(MixtureConfig, {**mixture, **own}, "stages.mixture")
     if isinstance(values.get("lora"), dict):
         lora = dict(values["lora"])
         if "targets" in lora:
