@@ -2,8 +2,8 @@
 
 Courtesies, verbs and spoken fillers fall away; relations, qualifiers and inner negations stay in the phrase's text.
 The grammar is a page of rules over the words of lexicon.py, English only; text in other languages passes through as
-it is, one phrase a part. It knows nothing of any model or image, raises only RequestError, and reads at most
-MAX_CHARACTERS, so its time is linear in the text's length.
+it is, one phrase a part. It knows nothing of any model or image, raises only RequestError, and its time is
+linear in the text's length, which plain_text.py limits.
 
 Rulings where English is open: "the mug left of the milk and the bowl" asks for a mug and a bowl; "or" asks for both; a
 list after "not" is excluded as a whole, until a "but" or a new verb; "any mug" accepts every mug; "put X in Y" asks for
@@ -12,27 +12,15 @@ X and for Y. "Not the bowl" alone asks for nothing and is INSTRUCTION_UNREADABLE
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from enum import Enum
 
 from refseg_ros.core import lexicon as lex
 from refseg_ros.core.noun import noun_of, stands_for
 from refseg_ros.core.outcome import ErrorCode, RequestError
+from refseg_ros.core.plain_text import checked, sentences
 
-MAX_CHARACTERS = 1000
 MAX_PHRASES = 16
-
-_INVISIBLE = dict.fromkeys([0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF])
-_QUOTES = str.maketrans("‘’‛`´“”„«»", "'" * 5 + '"' * 5)
-_SPECIAL = re.compile(
-    r"<\s*\|[^<>]{0,80}\|?\s*>|<{1,2}\s*/?\s*[A-Za-z_][^<>]{0,80}>{1,2}|<0x[0-9A-Fa-f]{2}>"
-    r"|\[\s*/?\s*[A-Z][A-Z_]*[0-9]*\s*\]|\[\s*/?\s*(?:seg|rej|cls|sep|mask|pad|unk|inst|box|loc|image|img)[0-9]*\s*\]",
-)
-_TOKENS = re.compile(r"[,;:!?()\"\[\]{}]|[^\s,;:!?()\"\[\]{}]+")
-_STOPS = frozenset(";!?")
-_COMMAS = frozenset(",:()")
 
 
 class Number(Enum):
@@ -80,7 +68,7 @@ class _Part:
 def parse(text: str) -> tuple[Phrase, ...]:
     """The phrases of an instruction, in order. Raises RequestError (an INSTRUCTION_ code) and nothing else."""
     phrases: list[Phrase] = []
-    for sentence in _sentences(_checked(text)):
+    for sentence in sentences(checked(text)):
         parts = _joined(_polarised(_split(sentence)))
         for part in parts:
             for words in _places(part):
@@ -101,57 +89,6 @@ def parse(text: str) -> tuple[Phrase, ...]:
             "The instruction only says what is not wanted; name what to look for, as in 'everything but the bowl'.",
         )
     return tuple(phrases)
-
-
-def _checked(text: str) -> str:
-    """The text, NFKC-normalised and safe to read. Raises RequestError."""
-    if not isinstance(text, str) or not text.strip():
-        raise RequestError(ErrorCode.INSTRUCTION_EMPTY, "The instruction is empty; name an object to look for.")
-    clean = ""
-    if len(text) <= MAX_CHARACTERS:
-        clean = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).translate(_INVISIBLE).translate(_QUOTES)
-    if len(text) > MAX_CHARACTERS or len(clean) > MAX_CHARACTERS:
-        raise RequestError(
-            ErrorCode.INSTRUCTION_TOO_LONG,
-            f"The instruction has {max(len(text), len(clean))} characters; the limit is {MAX_CHARACTERS}, shorten it.",
-        )
-    bad = next((c for c in clean if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c not in "\t\n\r"), None)
-    if bad is not None:
-        raise RequestError(
-            ErrorCode.INSTRUCTION_CONTROL_CHARACTERS,
-            f"The instruction holds the control character U+{ord(bad):04X}; send plain text.",
-        )
-    if _SPECIAL.search(clean):
-        raise RequestError(
-            ErrorCode.INSTRUCTION_SPECIAL_TOKENS,
-            "The instruction holds a token reserved for models, such as [SEG] or <image>; use plain words.",
-        )
-    if not clean.strip():
-        raise RequestError(ErrorCode.INSTRUCTION_EMPTY, "The instruction is empty; name an object to look for.")
-    if not any(c.isalpha() for c in clean):
-        raise RequestError(ErrorCode.INSTRUCTION_UNREADABLE, "The instruction has no words; name an object.")
-    return clean
-
-
-def _sentences(text: str) -> list[list[str]]:
-    """Sentences as lists of words and ",". Noise is dropped; dots end a sentence only at a word's end."""
-    out: list[list[str]] = [[]]
-    for line in re.split(r"[\n\r]+", text):
-        for token in _TOKENS.findall(line):
-            if token in _STOPS:
-                out.append([])
-            elif token in _COMMAS:
-                out[-1].append(",")
-            elif token in '"[]{}':
-                continue
-            else:
-                word = token.rstrip(".…。").strip("'") if len(token) > 1 else token.strip(".'")
-                if word and word.lower() not in lex.NOISE and word not in ("-", "–", "—", "*"):
-                    out[-1].append(word)
-                if word != token and token.endswith((".", "…", "。")) and word.lower() not in lex.ABBREVIATIONS:
-                    out.append([])
-        out.append([])
-    return [s for s in out if any(w != "," for w in s)]
 
 
 def _split(words: list[str]) -> list[_Part]:

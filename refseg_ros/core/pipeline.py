@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from refseg_ros.core import instruction as language
 from refseg_ros.core.decision import Decision, check_decodings, decide, exclude
 from refseg_ros.core.outcome import ErrorCode, Outcome, RequestError, combine, report_exception
+from refseg_ros.core.plain_text import MAX_CHARACTERS
 from refseg_ros.core.protocol import PhraseDecoding, SegmentationModel, Thresholds
 from refseg_ros.core.types import Frame, Instance, Object3D, PhraseVerdict, Segmentation, crop_mask
 
@@ -168,5 +169,5 @@ def error_segmentation(
 
 def echo(instruction: object) -> str:
     """An instruction as an ERROR repeats it: at most MAX_CHARACTERS, nothing that cannot be printed or encoded."""
-    text = instruction[: language.MAX_CHARACTERS] if isinstance(instruction, str) else repr(instruction)[:100]
+    text = instruction[: MAX_CHARACTERS] if isinstance(instruction, str) else repr(instruction)[:100]
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
