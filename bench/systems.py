@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from refseg_ros.core.report import write_json
 from refseg_ros.models.heads import gsva, mllmseg, mvp_lm, qwen3vl_seg
 
-HEIGHT, WIDTH, CHANNELS, LANGUAGE, MANY = 256, 320, (24, 40, 112, 320), 256, 5
+HEIGHT, WIDTH, CHANNELS, LANGUAGE, MANY = 256, 320, (40, 112, 320, 320), 256, 5
 GRID = (HEIGHT // 16, WIDTH // 16)
 Decode = Callable[[Any, int], Any]
 

@@ -43,6 +43,11 @@ class Geometry:
         """(x, y): input pixels per image pixel."""
         return self.resized[0] / self.original[0], self.resized[1] / self.original[1]
 
+    def finer(self, times: int) -> Geometry:
+        """The same place in an input of so many times the size."""
+        resized, padded = ((side[0] * times, side[1] * times) for side in (self.resized, self.padded))
+        return Geometry(original=self.original, resized=resized, padded=padded)
+
     def place(self, rgb_hwc: npt.NDArray[np.uint8], fill: int = 0) -> npt.NDArray[np.uint8]:
         """The image resized and padded: uint8 (padded height, padded width, C). fill: the padding's grey value."""
         if (rgb_hwc.shape[1], rgb_hwc.shape[0]) != self.original:

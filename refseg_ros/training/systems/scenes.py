@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from numpy.lib.format import open_memmap
 from rich.progress import track
 from torch import Tensor
 
 from refseg_ros.models.backbones.base import Backbone, VisionFeatures
-from refseg_ros.models.backbones.compact_vlm import CompactVLM
+from refseg_ros.models.backbones.compact_vlm import FINE, CompactVLM
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.compact.backbone import MEAN, STD
 from refseg_ros.sim import holdout
@@ -31,6 +32,7 @@ from refseg_ros.training.systems.facts import Facts, Segment, Sentence
 MASK_STRIDE = 2
 STUFF_FROM = 100  # segments from this number on are stuff
 BATCH = 8
+KEPT_MAPS = 3
 
 
 class RenderedScenes:
@@ -48,7 +50,7 @@ class RenderedScenes:
         content = json.loads((kept / "facts.json").read_text(encoding="utf-8"))
         self._rows: list[dict[str, Any]] = content["scenes"]
         self._geometry = backbone.geometry((content["size"][0], content["size"][1]))
-        self._maps = [np.load(kept / f"map_{n}.npy", mmap_mode="r") for n in range(len(backbone.channels))]
+        self._maps = [np.load(kept / f"map_{n}.npy", mmap_mode="r") for n in range(KEPT_MAPS)]
         self._pixels = np.load(kept / "pixels.npy", mmap_mode="r")
         self._ids = np.load(kept / "ids.npy", mmap_mode="r")
 
@@ -61,8 +63,8 @@ class RenderedScenes:
             raise TypeError(f"kept features belong to CompactVLM, not to {type(backbone).__name__}")
         device = next(backbone.parameters()).device
         maps = tuple(_tensor(m, indices).to(device, torch.float32) for m in self._maps)
-        pixels = (_tensor(self._pixels, indices).to(device, torch.float32) - MEAN) / STD
-        return backbone.from_maps(maps, pixels, [self._geometry] * len(indices))
+        image = _tensor(self._pixels, indices).to(device, torch.float32) / 255
+        return backbone.from_maps(maps, image, [self._geometry] * len(indices))
 
     def geometry(self, backbone: Backbone, index: int) -> Geometry:
         return self._geometry
@@ -99,11 +101,11 @@ def _keep(paths: list[Path], kept: Path, backbone: CompactVLM) -> None:
         for path, scene in zip(paths[start:], scenes, strict=False):
             rng = np.random.default_rng(int(path.stem.split("_")[1]))
             rgb = SensorModel.drawn(rng).color(scene.rgb, rng)
-            placed.append(geometry.place(rgb, fill=int(MEAN)).transpose(2, 0, 1))
-        pixels = np.stack(placed)
-        with torch.no_grad():
-            maps = backbone.efficientnet((torch.from_numpy(pixels).float() - MEAN) / STD)
-        columns = {"pixels": pixels, "ids": np.stack([_ids(s, geometry) for s in scenes])}
+            placed.append(backbone.pixels(rgb, geometry))
+        pixels = torch.stack(placed)
+        maps = backbone.maps(pixels)
+        image = F.avg_pool2d(pixels * STD + MEAN, FINE).round().byte().numpy()
+        columns = {"pixels": image, "ids": np.stack([_ids(s, geometry) for s in scenes])}
         columns |= {f"map_{n}": m.half().numpy() for n, m in enumerate(maps)}
         for name, values in columns.items():
             if name not in files:

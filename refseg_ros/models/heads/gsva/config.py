@@ -58,7 +58,7 @@ def llama2_13b(**changes: object) -> GSVAConfig:
 def compact(language_width: int, **changes: object) -> GSVAConfig:
     """EfficientNet-Lite0's maps at 320 x 240: trains on two cores. changes: any other field."""
     small = {
-        "channels": (24, 40, 112, 320), "strides": (4, 8, 16, 32), "width": 128, "heads": 4, "feedforward": 256,
+        "channels": (40, 112, 320, 320), "strides": (4, 8, 16, 32), "width": 128, "heads": 4, "feedforward": 256,
         "candidates": 0,
     }  # fmt: skip
     return GSVAConfig(language_width=language_width, **{**small, **changes})  # type: ignore[arg-type]
