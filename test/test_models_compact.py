@@ -11,6 +11,7 @@ from refseg_ros.core.instruction import Phrase  # noqa: E402
 from refseg_ros.core.types import Frame, Intrinsics  # noqa: E402
 from refseg_ros.models.compact import SHIPPED  # noqa: E402
 from refseg_ros.models.compact.backbone import CHANNELS, Backbone, letterbox_size, network_input  # noqa: E402
+from refseg_ros.models.compact.copies import distinct, overlapping  # noqa: E402
 from refseg_ros.models.compact.crops import (  # noqa: E402
     CROP_FEATURES,
     MARGIN,
@@ -46,7 +47,7 @@ def _encoded(count, size=(640, 480)):
     masks = torch.full((count, 256, 320), -5.0)
     for n in range(count):
         masks[n, 20 + 16 * n : 32 + 16 * n, 40:80] = 5
-    return Encoded(masks, (320, 240), size, torch.randn(count, APPEARANCE), torch.rand(count, GEOMETRY))
+    return Encoded(masks, overlapping(masks), (320, 240), size, torch.randn(count, APPEARANCE), torch.rand(count, GEOMETRY))
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1280, 720), (31, 17), (1, 1), (3000, 2)])
@@ -162,6 +163,17 @@ def test_crop_features_come_from_inside_the_mask():
     assert crop_features(backbone, pictures[:0], weights[:0]).shape == (0, CROP_FEATURES)
 
 
+def test_masks_that_overlap_are_one_thing_and_neighbours_are_two():
+    masks = torch.full((5, 8, 12), -1.0)
+    masks[0, :, 0:6] = masks[1, :4, 3:8] = masks[2, :, 6:12] = masks[3, 2:4, 1:3] = 1  # the last one is empty
+    overlap = overlapping(masks)
+    assert overlap.tolist() == (overlap | overlap.T).tolist() and not overlap[4].any()
+    pairs = {(i, j) for i in range(5) for j in range(i) if overlap[i, j]}
+    assert pairs == {(1, 0), (3, 0)}, "three fifths, two fifths, and all of it"
+    assert distinct([0, 1, 2, 3], overlap) == [0, 2] and distinct([1, 3, 0, 2], overlap) == [1, 3, 2]
+    assert distinct([], overlap) == []
+
+
 def test_fourier_keeps_the_value_and_adds_its_waves():
     out = fourier(torch.tensor([[0.0, 0.25]]))
     assert out.shape == (1, 2 * (1 + 2 * FREQUENCIES)) and out[0, :2].tolist() == [0.0, 0.25]
@@ -205,7 +217,8 @@ def test_masks_come_back_at_the_frames_size(size):
     scale = size[0] / 320
     assert candidate.offset == (pytest.approx(40 * scale, abs=scale), pytest.approx(20 * scale, abs=scale))
     assert candidate.mask.sum() == pytest.approx(12 * 40 * scale**2, rel=0.3)
-    assert full_size(Encoded(torch.full((1, 256, 320), -5.0), (320, 240), size, *[torch.zeros(1, 1)] * 2), 0) is None
+    nothing = torch.full((1, 256, 320), -5.0)
+    assert full_size(Encoded(nothing, overlapping(nothing), (320, 240), size, *[torch.zeros(1, 1)] * 2), 0) is None
 
 
 @pytest.mark.parametrize("size", [(640, 480), (200, 300)])

@@ -16,6 +16,7 @@ from refseg_ros.core.instruction import Phrase
 from refseg_ros.core.protocol import Candidate, PhraseDecoding, Thresholds
 from refseg_ros.core.types import Frame, crop_mask
 from refseg_ros.models.compact.backbone import Backbone, mixed, network_input
+from refseg_ros.models.compact.copies import distinct, overlapping
 from refseg_ros.models.compact.crops import crop_features, square_crops
 from refseg_ros.models.compact.instances import InstanceHead, find_instances
 from refseg_ros.models.compact.language import LanguageHead, TextEncoder
@@ -35,10 +36,11 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """masks: logits (N, H, W) at the network's size; inner: its (width, height) without padding; size: the frame's;
-    look (N, F), place (N, G): the instance tokens."""
+    """masks: logits (N, H, W) at the network's size; overlap (N, N): which of them may show one thing; inner: the
+    network's (width, height) without padding; size: the frame's; look (N, F), place (N, G): the instance tokens."""
 
     masks: Tensor
+    overlap: npt.NDArray[np.bool_]
     inner: tuple[int, int]
     size: tuple[int, int]
     look: Tensor
@@ -85,7 +87,7 @@ class CompactModel:
         with mixed(self.device):
             crops = crop_features(self._backbone, *seen).float().cpu()
         look, place = instance_tokens(logits > 0, crops, torch.from_numpy(image), depth, rays)
-        return Encoded(logits, inner, frame.size, look, place)
+        return Encoded(logits, overlapping(logits), inner, frame.size, look, place)
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded, phrases: Sequence[Phrase]) -> list[PhraseDecoding]:
@@ -105,12 +107,11 @@ class CompactModel:
         decodings = []
         for row in range(count):
             candidates = []
-            for index in np.argsort(-scores[row]):
-                if scores[row, index] < SHOWN_SCORE:
-                    break
-                if int(index) not in masks:
-                    masks[int(index)] = full_size(encoded, int(index))
-                shape = masks[int(index)]
+            shown = [int(i) for i in np.argsort(-scores[row]) if scores[row, i] >= SHOWN_SCORE]
+            for index in distinct(shown, encoded.overlap):
+                if index not in masks:
+                    masks[index] = full_size(encoded, index)
+                shape = masks[index]
                 if shape is not None:
                     candidates.append(Candidate(shape.mask, shape.offset, float(scores[row, index])))
             decodings.append(PhraseDecoding(float(belief[row]), tuple(candidates)))

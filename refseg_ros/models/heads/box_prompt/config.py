@@ -27,7 +27,7 @@ class BoxPromptConfig(GSVAConfig):
 
 
 def compact(language_width: int, **changes: object) -> BoxPromptConfig:
-    """EfficientNet-Lite0's maps at 320 x 240: trains on two cores. changes: any other field."""
+    """CompactVLM's maps: trains on two cores. changes: any other field."""
     decoder = gsva_compact(language_width)
     small = {name: getattr(decoder, name) for name in GSVAConfig.__dataclass_fields__}
     return BoxPromptConfig(**{**small, **changes})

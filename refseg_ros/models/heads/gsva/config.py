@@ -56,7 +56,7 @@ def llama2_13b(**changes: object) -> GSVAConfig:
 
 
 def compact(language_width: int, **changes: object) -> GSVAConfig:
-    """EfficientNet-Lite0's maps at 320 x 240: trains on two cores. changes: any other field."""
+    """CompactVLM's maps: trains on two cores. changes: any other field."""
     small = {
         "channels": (40, 112, 320, 320), "strides": (4, 8, 16, 32), "width": 128, "heads": 4, "feedforward": 256,
         "candidates": 0,

@@ -75,7 +75,7 @@ def internvl_1b(**changes: object) -> MLLMSegConfig:
 
 
 def compact(language_width: int, **changes: object) -> MLLMSegConfig:
-    """EfficientNet-Lite0's maps at 320 x 240: trains on two cores. changes: any other field."""
+    """CompactVLM's maps: trains on two cores. changes: any other field."""
     small = {
         "channels": (40, 112, 320, 320), "strides": (4, 8, 16, 32), "width": 128, "heads": 4, "feedforward": 128,
         "dropout": 0.0, "stride": 16, "cell": 4,

@@ -61,7 +61,7 @@ class MVPLMConfig:
 
 
 def compact(language_width: int, **changes: object) -> MVPLMConfig:
-    """EfficientNet-Lite0's maps at 320 x 240: trains on two cores. changes: any other field."""
+    """CompactVLM's maps: trains on two cores. changes: any other field."""
     small = {
         "channels": (40, 112, 320, 320), "width": 96, "heads": 3, "encoder_layers": 2, "encoder_feedforward": 256,
         "decoder_layers": 3, "decoder_feedforward": 256, "queries": 30, "stuff_queries": 6, "denoising_queries": 30,

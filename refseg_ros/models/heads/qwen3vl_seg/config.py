@@ -79,7 +79,7 @@ def qwen3_vl_4b(**changes: object) -> Qwen3VLSegConfig:
 
 
 def compact(language_width: int, **changes: object) -> Qwen3VLSegConfig:
-    """EfficientNet-Lite0's maps at 320 x 240: trains on two cores. changes: any other field."""
+    """CompactVLM's maps: trains on two cores. changes: any other field."""
     small = {
         "channels": (40, 112, 320, 320), "strides": (4, 8, 16, 32), "width": 96, "layers": 2, "heads": 4, "widening": 2,
         "frequencies": 16, "pixel_width": 48, "stem_width": 24, "places": 10,
