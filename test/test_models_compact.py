@@ -47,7 +47,8 @@ def _encoded(count, size=(640, 480)):
     masks = torch.full((count, 256, 320), -5.0)
     for n in range(count):
         masks[n, 20 + 16 * n : 32 + 16 * n, 40:80] = 5
-    return Encoded(masks, overlapping(masks), (320, 240), size, torch.randn(count, APPEARANCE), torch.rand(count, GEOMETRY))
+    look, place = torch.randn(count, APPEARANCE), torch.rand(count, GEOMETRY)
+    return Encoded(masks, overlapping(masks), (320, 240), size, look, place)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1280, 720), (31, 17), (1, 1), (3000, 2)])
