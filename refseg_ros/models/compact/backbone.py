@@ -54,9 +54,14 @@ class Backbone(nn.Module):
         return maps
 
 
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether bfloat16 is faster there: on a GPU, and on a processor that has instructions for it."""
+    return not device.startswith("cpu") or bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
 def mixed(device: str) -> contextlib.AbstractContextManager[Any]:
-    """Autocast to bfloat16 on a GPU, and on a processor that multiplies it itself (twice as fast); else float32."""
-    if device.startswith("cpu") and not torch.cpu.get_capabilities().get("avx512_bf16", False):
+    """Autocast to bfloat16 where that is faster (twice on a processor); else float32."""
+    if not multiplies_bfloat16(device):
         return contextlib.nullcontext()
     return torch.autocast(device.split(":")[0], dtype=torch.bfloat16)
 

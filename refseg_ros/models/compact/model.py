@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from refseg_ros.core.instruction import Phrase
 from refseg_ros.core.protocol import Candidate, PhraseDecoding, Thresholds
 from refseg_ros.core.types import Frame, crop_mask
-from refseg_ros.models.compact.backbone import Backbone, mixed, network_input
+from refseg_ros.models.compact.backbone import Backbone, mixed, multiplies_bfloat16, network_input
 from refseg_ros.models.compact.copies import distinct, overlapping
 from refseg_ros.models.compact.crops import crop_features, square_crops
 from refseg_ros.models.compact.instances import InstanceHead, find_instances
@@ -66,7 +66,7 @@ class CompactModel:
         self.thresholds = calibration.thresholds
         self._temperature = calibration.temperature
         self._backbone = Backbone().to(device)
-        self._text = TextEncoder().to(device)
+        self._text = TextEncoder(torch.bfloat16 if multiplies_bfloat16(device) else torch.float32).to(device)
         self._heads = heads.to(device).eval()
         self._heads.instances.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._words: dict[str, Tensor] = {}
