@@ -13,20 +13,16 @@ import numpy as np
 from geometry_msgs.msg import TransformStamped
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
-from refseg_ros.nodes.images import fill_image
 from refseg_ros.nodes.running import run_until_told
+from refseg_ros.nodes.sim_camera_topics import FRAME, WORLD, CameraTopics
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import expressions
 from refseg_ros.sim.scene import Scene
-from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import as_dict, encode_png
-
-FRAME, WORLD = "camera_color_optical_frame", "world"
 
 
 class SimCameraNode(Node):
@@ -56,18 +52,11 @@ class SimCameraNode(Node):
             "scene_objects", 10, ParameterDescriptor(description="Objects at the most.", integer_range=[objects])
         )
         self._engine = SceneEngine(width=width, height=height)
-        self._sensor = SensorModel()
         self._scene: Scene | None = None
         self._shown: tuple[int, int] | None = None
-        self._frames = 0
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._truth = self.create_publisher(String, "~/truth", latched)
-        self._color = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
-        self._depth = self.create_publisher(Image, "depth/image_raw", qos_profile_sensor_data)
-        self._infos = [
-            self.create_publisher(CameraInfo, name, qos_profile_sensor_data)
-            for name in ("camera_info", "depth/camera_info")
-        ]
+        self._camera = CameraTopics(self)
         self._tf = None
         if importlib.util.find_spec("tf2_msgs") is None:
             self.get_logger().info("tf2_msgs is not installed: /tf_static is not published")
@@ -102,36 +91,11 @@ class SimCameraNode(Node):
         return out
 
     def _publish(self) -> None:
-        scene = self._show()
-        self._frames += 1
-        rng = np.random.default_rng((scene.seed, self._frames))
-        pixels = self._sensor.color(scene.rgb, rng)
-        millimetres = np.round(self._sensor.depth(scene.depth, rng) * 1000).astype(np.uint16)
-        color = Image()
-        color.header.frame_id = FRAME
-        # After the noise is made: its cost is this process's own, not a delay that a real sensor has.
-        color.header.stamp = self.get_clock().now().to_msg()
-        depth = Image(header=color.header)
-        fill_image(color, pixels, "rgb8")
-        fill_image(depth, millimetres, "16UC1")
-        for publisher in self._infos:
-            publisher.publish(camera_info(scene, color.header))
-        self._color.publish(color)
-        self._depth.publish(depth)
+        self._camera.publish(self._show())
 
     def close(self) -> None:
         """Free the renderer."""
         self._engine.close()
-
-
-def camera_info(scene: Scene, header: Any) -> CameraInfo:
-    """The pinhole of a scene, without distortion."""
-    height, width = scene.depth.shape
-    info = CameraInfo(header=header, width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
-    info.k = scene.k.ravel().tolist()
-    info.r = np.eye(3).ravel().tolist()
-    info.p = np.hstack([scene.k, np.zeros((3, 1))]).ravel().tolist()
-    return info
 
 
 def truth_json(scene: Scene) -> str:

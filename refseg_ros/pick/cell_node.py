@@ -15,20 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from scipy.spatial.transform import Rotation
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
-from refseg_ros.nodes.images import fill_image
 from refseg_ros.nodes.running import run_until_told
-from refseg_ros.nodes.sim_camera_node import FRAME, WORLD, camera_info, truth_json
+from refseg_ros.nodes.sim_camera_node import truth_json
+from refseg_ros.nodes.sim_camera_topics import WORLD, CameraTopics
 from refseg_ros.pick.cell import Cell
-from refseg_ros.sim.sensor import SensorModel
 
 OBJECTS = (4, 6)
 TICK_S, TIME_A_TICK_S = 0.02, 0.08  # the simulation runs up to four times as fast as the clock
@@ -45,21 +43,15 @@ class CellNode(Node):
         self.declare_parameter("scene_seed", 0, ParameterDescriptor(description="Scene.", integer_range=[any_seed]))
         self.declare_parameter("pictures", "", ParameterDescriptor(description="Folder for pictures; empty: none."))
         self._cell = Cell()
-        self._sensor = SensorModel()
         self._seed: int | None = None
         self._parked, self._arrived = True, True
-        self._frames = self._pictures = self._commands = 0
+        self._pictures = self._commands = 0
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._truth = self.create_publisher(String, "~/truth", latched)
         self._held = self.create_publisher(String, "~/held", 10)
         self._camera_pose = self.create_publisher(PoseStamped, "camera_pose", latched)
         self._state = self.create_publisher(JointState, "gripper/state", 10)
-        self._color = self.create_publisher(Image, "image_raw", qos_profile_sensor_data)
-        self._depth = self.create_publisher(Image, "depth/image_raw", qos_profile_sensor_data)
-        self._infos = [
-            self.create_publisher(CameraInfo, name, qos_profile_sensor_data)
-            for name in ("camera_info", "depth/camera_info")
-        ]
+        self._camera = CameraTopics(self)
         self.create_subscription(JointState, "gripper/command", self._on_command, 10)
         self.create_timer(TICK_S, self._tick)
         self.create_timer(IMAGE_PERIOD_S, self._publish_images)
@@ -127,20 +119,7 @@ class CellNode(Node):
         scene = self._cell.scene
         if scene is None or not self._parked:
             return
-        self._frames += 1
-        rng = np.random.default_rng((scene.seed, self._frames))
-        pixels = self._sensor.color(scene.rgb, rng)
-        millimetres = np.round(self._sensor.depth(scene.depth, rng) * 1000).astype(np.uint16)
-        color = Image()
-        color.header.frame_id = FRAME
-        color.header.stamp = self.get_clock().now().to_msg()
-        depth = Image(header=color.header)
-        fill_image(color, pixels, "rgb8")
-        fill_image(depth, millimetres, "16UC1")
-        for publisher in self._infos:
-            publisher.publish(camera_info(scene, color.header))
-        self._color.publish(color)
-        self._depth.publish(depth)
+        self._camera.publish(scene)
 
 
 def main(args: list[str] | None = None) -> int:
