@@ -23,7 +23,7 @@ from refseg_ros.training.phrases import read_phrases
 from refseg_ros.training.pictures import plain
 from refseg_ros.training.tokens import found_tokens
 
-RATES = ErrorRates(false_accept=0.02, false_reject=0.05)
+RATES = ErrorRates(false_accept=0.02, false_reject=0.025)
 
 
 def figures(rows: list[Judged], calibration: Calibration) -> dict[str, Any]:
