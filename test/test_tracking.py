@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.balls import GREEN, RED, Ball, Balls, orbit, three_balls
 
-from refseg_ros.core.appearance import differences, look
+from refseg_ros.core.appearance import differences, looks
 from refseg_ros.core.camera_motion import CameraMotion
 from refseg_ros.core.track_filter import PositionFilter, motion_over
 from refseg_ros.core.tracking import LARGEST_ID, Tracker, TrackingConfig
@@ -221,8 +221,8 @@ def test_looks_bear_with_the_light():
     frame = world.render(orbit(0), 0)
     answer, _ = world.answer(frame)
     brighter = np.clip(frame.rgb * (1.1, 1.06, 1.08), 0, 255).astype(np.uint8)
-    here = [look(frame.rgb, i) for i in answer.instances]
-    there = [look(brighter, i) for i in answer.instances]
+    here = looks(frame.rgb, answer.instances)
+    there = looks(brighter, answer.instances)
     apart = differences(here, there)
     assert apart.shape == (2, 2) and np.diag(apart).max() < 0.35 and apart[0, 1] > 0.75 and apart[1, 0] > 0.75
     assert np.diag(differences(here, here)).max() == 0 and differences([], here).shape == (0, 2)

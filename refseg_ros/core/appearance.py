@@ -22,16 +22,29 @@ _CHANNEL = (np.arange(3, dtype=np.uint8) * BINS)[None]
 Look = npt.NDArray[np.float32]
 
 
-def look(rgb: npt.NDArray[np.uint8], instance: Instance) -> Look:
-    """float32 (3 * BINS,): the cumulative distributions of L*, a* and b* under the mask."""
+def looks(rgb: npt.NDArray[np.uint8], instances: Sequence[Instance]) -> list[Look]:
+    """float32 (3 * BINS,) each: the cumulative distributions of L*, a* and b* under the mask."""
+    if not instances:
+        return []
+    samples = [_under(rgb, instance) for instance in instances]
+    # All of them at once: a call of their own each would cost more than the conversion.
+    lab = cv2.cvtColor(np.concatenate(samples)[:, None], cv2.COLOR_RGB2LAB)[:, 0] // LEVELS + _CHANNEL
+    out, at = [], 0
+    for each in samples:
+        counts = np.bincount(lab[at : at + len(each)].ravel(), minlength=3 * BINS).reshape(3, BINS)
+        out.append(np.cumsum(counts / max(1, len(each)), axis=1).ravel().astype(np.float32))
+        at += len(each)
+    return out
+
+
+def _under(rgb: npt.NDArray[np.uint8], instance: Instance) -> npt.NDArray[np.uint8]:
+    """Pixels (N, 3) under a mask, about SAMPLES of them at the most."""
     (x, y), (h, w) = instance.offset, instance.mask.shape
     step = max(1, int(np.sqrt(h * w / SAMPLES)))
     pixels, inside = rgb[y : y + h : step, x : x + w : step], instance.mask[::step, ::step]
     if not inside.any():  # a mask thinner than the step
         pixels, inside = rgb[y : y + h, x : x + w], instance.mask
-    lab = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2LAB)[inside]
-    counts = np.bincount((lab // LEVELS + _CHANNEL).ravel(), minlength=3 * BINS).reshape(3, BINS)
-    return np.cumsum(counts / max(1, len(lab)), axis=1).ravel().astype(np.float32)
+    return np.asarray(pixels[inside], np.uint8)
 
 
 def differences(ours: Sequence[Look], theirs: Sequence[Look]) -> npt.NDArray[np.float64]:

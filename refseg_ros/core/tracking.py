@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from refseg_ros.core.appearance import Look, differences, look
+from refseg_ros.core.appearance import Look, differences, looks
 from refseg_ros.core.boxes import quaternion
 from refseg_ros.core.camera_motion import CameraMotion
 from refseg_ros.core.track_filter import PositionFilter, motion_over
@@ -248,10 +248,10 @@ def renumbered(segmentation: Segmentation, ids: dict[int, int]) -> Segmentation:
 def _observe(segmentation: Segmentation, frame: Frame, anchor: RigidTransform) -> list[_Seen]:
     objects = {o.instance: o for o in segmentation.objects if o.valid}
     found = []
-    for instance in segmentation.instances:
+    for instance, look in zip(segmentation.instances, looks(frame.rgb, segmentation.instances), strict=True):
         x0, y0, x1, y1 = instance.box_xyxy
         place, extent = np.array([x0 + x1, y0 + y1]) / 2, float(np.hypot(x1 - x0, y1 - y0))
-        one = _Seen(instance, look(frame.rgb, instance), place, extent)
+        one = _Seen(instance, look, place, extent)
         obj = objects.get(instance.id)
         if obj is not None and obj.obb is not None:
             _place_in_scene(one, obj, obj.obb, anchor)
