@@ -71,7 +71,8 @@ class SimCameraNode(Node):
         most = self.get_parameter("scene_objects").value
         wanted = (seed, most)
         if self._scene is None or self._shown != wanted:
-            self._scene = self._engine.scene(seed, count=(max(1, most - 2), most))
+            # With exact visibility: nothing is asked for of which only a sliver shows.
+            self._scene = self._engine.scene(seed, count=(max(1, most - 2), most), visibility=True)
             self._shown = wanted
             self._truth.publish(String(data=truth_json(self._scene)))
             if self._tf is not None:
