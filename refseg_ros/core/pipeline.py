@@ -169,5 +169,5 @@ def error_segmentation(
 
 def echo(instruction: object) -> str:
     """An instruction as an ERROR repeats it: at most MAX_CHARACTERS, nothing that cannot be printed or encoded."""
-    text = instruction[: MAX_CHARACTERS] if isinstance(instruction, str) else repr(instruction)[:100]
+    text = instruction[:MAX_CHARACTERS] if isinstance(instruction, str) else repr(instruction)[:100]
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)

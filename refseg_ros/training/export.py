@@ -105,7 +105,7 @@ with found masks (not true ones):
 
 The last five: temperature and thresholds fitted on four fifths of these scenes, judged on the other fifth, five times
 over. The thresholds that ship are fitted on all of them by conformal risk control: on new scenes of this kind, in
-expectation, at most {rates["false_accept"]:.0%} of absent phrases are FOUND and {rates["false_reject"]:.0%} of present
+expectation, at most {rates["false_accept"]:.1%} of absent phrases are FOUND and {rates["false_reject"]:.1%} of present
 ones ABSENT.
 
 Right by expression type (the very set of instances, or the rejection):
