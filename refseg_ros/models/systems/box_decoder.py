@@ -23,7 +23,7 @@ from refseg_ros.models.heads.box_prompt import BoxPromptConfig, BoxPromptHead, L
 from refseg_ros.models.heads.prompted import PromptedEncoded
 from refseg_ros.models.systems.boxes import list_belief, normalised_boxes, thousandths, with_cells
 from refseg_ros.models.systems.slots import NAMED
-from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, System, Truth
+from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, Truth, WordListSystem
 
 BOXES, PRESENCE, CAPTION = "boxes", "presence", "caption"
 ENTRY_TOKENS = 64  # an entry's tokens but for its label, at the most
@@ -40,7 +40,7 @@ class Looked:
     geometries: tuple[Geometry, ...]
 
 
-class BoxDecoder(System):
+class BoxDecoder(WordListSystem):
     """most: boxes in one answer. step: in thousandths, to which the boxes that are taught are rounded."""
 
     tasks = ("sentences", "words", "captions", "presence", "naming")

@@ -27,13 +27,13 @@ from refseg_ros.models.heads.mvp_lm import (
 from refseg_ros.models.heads.mvp_lm.encoded import EncodedImages
 from refseg_ros.models.heads.mvp_lm.perception import refer_scores
 from refseg_ros.models.heads.mvp_lm.prompts import members, sentence_prompt, word_prompt
-from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, System, Truth
+from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, Truth, WordListSystem
 
 MOST_CAPTION_TOKENS = 60
 SHOWN_SCORE, MOST_SHOWN = 0.05, 20
 
 
-class MvpLm(System):
+class MvpLm(WordListSystem):
     """with_caption False: <PER> at once (an ablation)."""
 
     tasks = ("sentences", "words", "panoptic")

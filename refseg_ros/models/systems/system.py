@@ -104,11 +104,6 @@ class System(nn.Module, ABC):
     def converse(self, phrases: Sequence[str]) -> Conversation:
         """The question about these phrases; about one only where the system is not joint."""
 
-    def converse_about_words(self, names: Sequence[str], stuff: Sequence[bool] = ()) -> Conversation:
-        """A question about every thing of some names. stuff: of each name, where stuff is asked for too. Only of
-        systems with such tasks."""
-        raise NotImplementedError(f"{type(self).__name__} is not asked about word lists")
-
     @abstractmethod
     def budget(self, conversation: Conversation) -> int:
         """Tokens that its answer may have: enough for every answer of the form, so that none is cut short."""
@@ -206,6 +201,14 @@ class System(nn.Module, ABC):
     def _read(self, conversation: Conversation, answer: Generation) -> Said:
         parsed = self.parse(conversation, transcript(answer.ids, self.backbone.vocabulary))
         return Said(parsed, answer.ids, answer.states.to(self.dtype), answer.asked, answer.choices)
+
+
+class WordListSystem(System, ABC):
+    """A system that can be asked for every thing of some names, as panoptic and detection data are."""
+
+    @abstractmethod
+    def converse_about_words(self, names: Sequence[str], stuff: Sequence[bool] = ()) -> Conversation:
+        """The question about these names. stuff: of each name, where stuff is asked for too."""
 
 
 def binary_belief(choice: Choice | None, token: int) -> float:

@@ -34,8 +34,7 @@ class StageConfig:
     the stage ends with whichever are spent first; rates: learning rate of each part that is trained (PARTS); schedule:
     "cosine", "linear" or "constant" after warm_up steps; pictures, conversations: pictures of one process in a batch
     and conversations about each; accumulate: batches in a step; clip: of the gradient's norm; text: "choices" or "all",
-    see step.Step; head_losses False: the text alone teaches; mixture: None
-    for the run's; in a file, what differs from it."""
+    see step.Step; head_losses False: the text alone teaches; mixture: None for the run's; in a file, what differs."""
 
     name: str
     steps: int

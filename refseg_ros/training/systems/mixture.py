@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.heads.mvp_lm.prompts import word_list
 from refseg_ros.models.systems.box_decoder import BoxDecoder
-from refseg_ros.models.systems.system import Conversation, System, Truth
+from refseg_ros.models.systems.system import Conversation, System, Truth, WordListSystem
 from refseg_ros.training.systems.facts import Facts, PictureSet
 
 TASKS = ("sentences", "words", "panoptic", "captions", "presence", "naming")
@@ -138,11 +138,14 @@ class Mixture:
         absent = [n for n in pictures.names if n not in held]
         present = self.rng.sample(list(held), min(len(held), self.config.listed))
         names = present + self.rng.sample(absent, min(len(absent), self.config.listed))
-        if not names:
-            return None
         self.rng.shuffle(names)
         truth = self._truth(pictures, index, geometry, facts, [held.get(n, []) for n in names])
-        return system.converse_about_presence(names), truth
+        # As in sentences: what has no cell of its own can be neither shown nor denied.
+        kept = [n for n, mask in enumerate(truth.masks) if bool((mask > 0.5).flatten(1).any(1).all())]
+        if not kept:
+            return None
+        truth = replace(truth, masks=tuple(truth.masks[n] for n in kept))
+        return system.converse_about_presence([names[n] for n in kept]), truth
 
     def _words(
         self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts, panoptic: bool
@@ -155,6 +158,7 @@ class Mixture:
         others = [n for n in pictures.names if n not in taken]
         names = word_list(present, [*present, *others], self.config.names, self.rng)
         flags = tuple(n in stuff_names for n in names)
+        assert isinstance(system, WordListSystem)
         conversation = system.converse_about_words(names, flags if panoptic else ())
         numbers = [tuple(s.number for s in segments if s.name == name) for name in names]
         truth = self._truth(pictures, index, geometry, facts, numbers, flags)
