@@ -89,13 +89,14 @@ REPORT = {
 }  # fmt: skip
 
 
-def test_the_tables_hold_every_model_once_and_ablations_under_their_whole():
+def test_the_tables_hold_every_model_once_and_variants_in_a_table_of_their_own():
     from refseg_ros.evaluation.comparison import Entry, ablation_table, main_table, markdown
 
     words = {"PQ": 0.2, "PQ_things": 0.1, "PQ_stuff": 0.9, "AP": 0.05}
     entries = [
         Entry(name="gsva", report=REPORT, parameters=7_000_000, ms={"first": 50.0, "further": 20.04}),
         Entry(name="mvp_lm", report=REPORT | {"word_lists": words}),
+        Entry(name="gsva-whole", report=REPORT, about="nothing", of="gsva"),
         Entry(name="gsva-no_rejection", report=REPORT | {"N_acc": 0.0}, about="without [REJ]", of="gsva"),
     ]
     table = main_table(entries)

@@ -269,6 +269,9 @@ def test_a_variant_is_laid_over_its_file(tmp_path, folder):
     assert changed.options == {**plain.options, "may_reject": False} and changed.work.name == "work-lisa"
     with pytest.raises(ConfigError, match="it has lisa"):
         read_config(file, "llava")
+    short = written(tmp_path, folder, variants=variants, variant_minutes=1)
+    assert {s.minutes for s in read_config(short, "lisa").stages} == {1}
+    assert read_config(short).stages == plain.stages
 
 
 def test_a_stage_ends_when_its_minutes_are_spent():

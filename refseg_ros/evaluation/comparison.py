@@ -55,14 +55,13 @@ def main_table(entries: Sequence[Entry]) -> list[list[str]]:
 
 
 def ablation_table(entries: Sequence[Entry]) -> list[list[str]]:
-    """Heads, then each whole model and under it what is left of it without one of its parts."""
+    """Heads, then the variants of each model, in their order: the whole first, then without one of its parts."""
     rows = [["model", "what is changed", *FIGURES.values(), *WORDS.values()]]
-    for whole in entries:
-        parts = [e for e in entries if e.of == whole.name]
-        for entry in [whole, *parts] if parts else []:
+    for entry in entries:
+        if entry.of:
             words = entry.report.get("word_lists", {})
             figures = [_figure(entry.report, f) for f in FIGURES]
-            rows.append([whole.name, entry.about or "nothing", *figures, *(cell(words.get(w)) for w in WORDS)])
+            rows.append([entry.of, entry.about, *figures, *(cell(words.get(w)) for w in WORDS)])
     return rows
 
 

@@ -160,15 +160,19 @@ def read_config(path: Path, variant: str = "") -> SystemTrainingConfig:
     """A YAML file as a configuration. Raises ConfigError naming the field; paths are relative to the working folder.
 
     variant: one of the file's `variants`: fields that are laid over the file's own (mappings are merged, all else is
-    replaced). Its work folder is the file's with the variant's name behind it.
+    replaced). Its work folder is the file's with the variant's name behind it. `variant_minutes`, where a file has it,
+    are the minutes of each stage of a variant.
     """
     content = read_yaml(path)
     variants = _mapping(content.pop("variants", None) or {}, "variants")
+    minutes = content.pop("variant_minutes", None)
     if variant:
         if variant not in variants:
             raise ConfigError(f"{path} has no variant {variant!r}; it has {', '.join(variants) or 'none'}")
         content = _laid_over(content, _mapping(variants[variant], f"variant {variant}"))
         content["work"] = f"{content.get('work')}-{variant}"
+        if minutes is not None:
+            content["stages"] = [_mapping(s, "stages") | {"minutes": minutes} for s in content.get("stages") or ()]
     content["train"] = tuple(_data(row) for row in content.get("train") or ())
     mixture = _mapping(content.get("mixture") or {}, "mixture")
     content["stages"] = tuple(_stage(row, mixture) for row in content.get("stages") or ())
