@@ -5,6 +5,7 @@ Unlike a histogram's cells, this changes little when exposure and white balance 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from refseg_ros.core.types import Instance
 
-SAMPLES = 800  # pixels at the most, rows and columns being left out as needed
+SAMPLES = 800  # pixels of a mask's box at the most, rows and columns being left out as needed
 BINS, LEVELS = 32, 8  # a channel of CIE L*a*b*, and the levels of 256 in each bin
 # Levels of a wholly different look: lightness changes with the light, so it counts less than colour.
 FAR = np.repeat([160.0, 45.0, 45.0], BINS).astype(np.float32)
@@ -27,20 +28,19 @@ def looks(rgb: npt.NDArray[np.uint8], instances: Sequence[Instance]) -> list[Loo
     if not instances:
         return []
     samples = [_under(rgb, instance) for instance in instances]
-    # All of them at once: a call of their own each would cost more than the conversion.
+    sizes = [len(each) for each in samples]
+    # All of them at once: a call of their own each would cost more than what it does.
     lab = cv2.cvtColor(np.concatenate(samples)[:, None], cv2.COLOR_RGB2LAB)[:, 0] // LEVELS + _CHANNEL
-    out, at = [], 0
-    for each in samples:
-        counts = np.bincount(lab[at : at + len(each)].ravel(), minlength=3 * BINS).reshape(3, BINS)
-        out.append(np.cumsum(counts / max(1, len(each)), axis=1).ravel().astype(np.float32))
-        at += len(each)
-    return out
+    bins = lab + np.repeat(np.arange(len(sizes)) * (3 * BINS), sizes)[:, None]
+    counts = np.bincount(bins.ravel(), minlength=len(sizes) * 3 * BINS).reshape(-1, 3, BINS)
+    shares = np.cumsum(counts, axis=2) / np.array(sizes)[:, None, None]
+    return list(shares.reshape(-1, 3 * BINS).astype(np.float32))
 
 
 def _under(rgb: npt.NDArray[np.uint8], instance: Instance) -> npt.NDArray[np.uint8]:
-    """Pixels (N, 3) under a mask, about SAMPLES of them at the most."""
+    """Pixels (N, 3) under a mask, at most about SAMPLES of them."""
     (x, y), (h, w) = instance.offset, instance.mask.shape
-    step = max(1, int(np.sqrt(h * w / SAMPLES)))
+    step = math.ceil(math.sqrt(h * w / SAMPLES))
     pixels, inside = rgb[y : y + h : step, x : x + w : step], instance.mask[::step, ::step]
     if not inside.any():  # a mask thinner than the step
         pixels, inside = rgb[y : y + h, x : x + w], instance.mask

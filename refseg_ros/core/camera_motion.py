@@ -170,7 +170,9 @@ def _rigid_ransac(
         if np.count_nonzero(fit) < 3:
             return guess, 0
         rotations, translations = _rigid(ours[fit][None], theirs[fit][None], close[fit][None] ** -2)
-        fit = _fits(ours, theirs, close, rotations, translations)[0]
+        before, fit = fit, _fits(ours, theirs, close, rotations, translations)[0]
+        if np.array_equal(before, fit):
+            break
     return RigidTransform(rotations[0], translations[0]), int(np.count_nonzero(fit))
 
 

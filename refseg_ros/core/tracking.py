@@ -7,6 +7,7 @@ thing at rest can then be averaged, and a thing that was moved is told from a ca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -26,7 +27,7 @@ Vector = npt.NDArray[np.float64]
 
 LARGEST_ID = 65535  # what ~/label_mask can hold
 CENTROID_STD_M = 0.004  # of a measured centroid, one axis, where the object does not say
-LEAST_STD_M = 0.001  # added to what the object does say: the camera's own place is not known better
+CAMERA_COVARIANCE = np.eye(3) * 0.001**2  # m^2, added to what the object says: the camera is not known better
 INFEASIBLE = 1e6
 NOWHERE = np.full(3, np.nan)
 
@@ -215,7 +216,7 @@ class Tracker:
             return events
         position = known.filter.position.copy()
         view = position - camera.anchor.translation
-        view = view / max(float(np.linalg.norm(view)), 1e-9)
+        view = view / max(math.hypot(*view), 1e-9)
         sizes = known.last.sizes
         if known.reference is None:
             if not known.last.whole:
@@ -223,7 +224,7 @@ class Tracker:
             known.reference = position, view, sizes
             return events
         stood, seen_along, had = known.reference
-        distance = float(np.linalg.norm(position - stood))
+        distance = math.dist(position, stood)
         # From another side, another part of the surface is visible, and its middle lies elsewhere without any motion.
         turned = float(np.sqrt(max(0.0, 1.0 - float(view @ seen_along) ** 2)))
         allowed = self.config.moved_m + 2 * known.filter.std + turned * float(max(sizes.max(), had.max())) / 2
@@ -247,26 +248,32 @@ def renumbered(segmentation: Segmentation, ids: dict[int, int]) -> Segmentation:
 
 def _observe(segmentation: Segmentation, frame: Frame, anchor: RigidTransform) -> list[_Seen]:
     objects = {o.instance: o for o in segmentation.objects if o.valid}
-    found = []
+    found, placed = [], []
     for instance, look in zip(segmentation.instances, looks(frame.rgb, segmentation.instances), strict=True):
         x0, y0, x1, y1 = instance.box_xyxy
         place, extent = np.array([x0 + x1, y0 + y1]) / 2, float(np.hypot(x1 - x0, y1 - y0))
         one = _Seen(instance, look, place, extent)
         obj = objects.get(instance.id)
         if obj is not None and obj.obb is not None:
-            _place_in_scene(one, obj, obj.obb, anchor)
+            placed.append((one, obj, obj.obb))
         found.append(one)
+    if placed:
+        _place_in_scene(placed, anchor)
     return found
 
 
-def _place_in_scene(one: _Seen, obj: Object3D, box: OrientedBox, anchor: RigidTransform) -> None:
-    one.centroid = anchor.apply(np.asarray(obj.centroid_m, np.float64))
-    if obj.centroid_cov_m2 is not None:
-        one.covariance = anchor.rotation @ obj.centroid_cov_m2 @ anchor.rotation.T + np.eye(3) * LEAST_STD_M**2
-    one.sizes, one.whole = np.sort(np.array(box.size_m))[::-1], not (obj.occluded or obj.truncated)
-    centre = anchor.apply(np.array(box.center_m))
-    rotation = anchor.rotation @ rotation_matrix(box.quaternion_xyzw)
-    one.box = centre - one.centroid, rotation, np.array(box.size_m)
+def _place_in_scene(placed: Sequence[tuple[_Seen, Object3D, OrientedBox]], anchor: RigidTransform) -> None:
+    """All at once: numpy's calls cost more than what they do for one."""
+    centroids = anchor.apply(np.array([obj.centroid_m for _, obj, _ in placed]))
+    offsets = anchor.apply(np.array([box.center_m for _, _, box in placed])) - centroids
+    rotations = anchor.rotation @ np.stack([rotation_matrix(box.quaternion_xyzw) for _, _, box in placed])
+    sizes = np.array([box.size_m for _, _, box in placed])
+    ordered = np.sort(sizes)[:, ::-1]
+    for n, (one, obj, _) in enumerate(placed):
+        one.centroid, one.box, one.sizes = centroids[n], (offsets[n], rotations[n], sizes[n]), ordered[n]
+        one.whole = not (obj.occluded or obj.truncated)
+        if obj.centroid_cov_m2 is not None:
+            one.covariance = anchor.rotation @ obj.centroid_cov_m2 @ anchor.rotation.T + CAMERA_COVARIANCE
 
 
 def _take_in(known: _Known, one: _Seen, camera: _Camera, now_s: float) -> None:

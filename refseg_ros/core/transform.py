@@ -12,6 +12,7 @@ from refseg_ros.core.types import Object3D, OrientedBox, Plane
 
 Matrix = npt.NDArray[np.float64]
 TOLERANCE = 1e-4  # how far from orthonormal a rotation may be: what float32 and printed digits leave
+_EYE = np.eye(3)
 
 
 class NoTransform(Exception):
@@ -34,7 +35,7 @@ class RigidTransform:
             raise ValueError(f"a rotation is (3, 3) and a translation (3,), not {r.shape} and {t.shape}")
         if not np.isfinite(r).all() or not np.isfinite(t).all():
             raise ValueError("a rigid transform has finite numbers")
-        if np.abs(r @ r.T - np.eye(3)).max() > TOLERANCE or np.linalg.det(r) < 0:
+        if np.abs(r @ r.T - _EYE).max() > TOLERANCE or np.linalg.det(r) < 0:
             raise ValueError("the rotation is not orthonormal and right-handed")
         object.__setattr__(self, "rotation", r)
         object.__setattr__(self, "translation", t)
@@ -60,7 +61,7 @@ def rotation_matrix(quaternion_xyzw: npt.ArrayLike) -> Matrix:
     length = float(np.linalg.norm(q))
     if q.shape != (4,) or not np.isfinite(length) or length < 1e-6:
         raise ValueError(f"{np.asarray(quaternion_xyzw).tolist()} is not a quaternion (x, y, z, w) of a rotation")
-    x, y, z, w = q / length
+    x, y, z, w = (q / length).tolist()  # numpy's scalars would take five times as long below
     return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
