@@ -128,6 +128,29 @@ def test_the_report_counts_what_was_done():
     assert figures["picked_although_refused_by_the_node"] == 0
 
 
+@pytest.mark.parametrize(("blind", "code"), [(2, "FOUND"), (9, "NO_3D")])
+def test_an_image_without_depth_is_looked_past(monkeypatch, blind, code):
+    pytest.importorskip("rclpy", reason="needs rclpy and the built messages (make setup)")
+    from refseg_ros.msg import Object3D, SegmentationResult
+    from refseg_ros.pick import picker
+
+    def answers():
+        for n in range(1, 20):
+            result = SegmentationResult(outcome=SegmentationResult.FOUND)
+            result.header.stamp.sec = n
+            result.objects = [Object3D(valid=n > blind, reason="" if n > blind else "no depth here")]
+            yield result
+
+    given = answers()
+    robot = picker.Picker.__new__(picker.Picker)  # no node: what it hears is given
+    monkeypatch.setattr(robot, "_ask", lambda instruction, spin: next(given), raising=False)
+    monkeypatch.setattr(robot, "_planned", lambda *_: "a grasp", raising=False)
+    monkeypatch.setattr(robot, "_execute", lambda *_: 0.03, raising=False)
+    attempt = robot.pick("the mug", lambda: None)
+    assert attempt.code == code and attempt.picked == (code == "FOUND")
+    assert len(attempt.outcomes) == (blind + picker.ASKS if code == "FOUND" else picker.LOOK_AGAIN + 1)
+
+
 # The cell
 
 

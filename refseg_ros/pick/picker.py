@@ -28,6 +28,7 @@ from refseg_ros.pick.planner import Grasp, NoGrasp, plan
 
 TABLE_M = 0.4  # height of the cell's table, by its drawing
 ASKS = 3
+LOOK_AGAIN, LOOK_AGAIN_S = 3, 0.2  # an image without depth, as the first ones may be, does not say where it is
 AGREE_M = 0.02  # how far apart the answers may say it is
 ABOVE_M, LIFT_M, HOLD_S = 0.15, 0.16, 1.3
 MOTION_S = 8.0  # of the gripper's clock: a motion that takes longer has met something, and the next begins
@@ -102,7 +103,7 @@ class Picker(Node):
         """The one object that every answer means, as the last one saw it, and that one's stamp. Raises Refused."""
         places: list[npt.NDArray[np.float64]] = []
         last = 0
-        while len(answers) < ASKS:
+        while len(places) < ASKS:
             result = self._ask(instruction, spin)
             stamp = stamp_ns(result.header.stamp)
             if stamp == last and result.outcome != SegmentationResult.ERROR:
@@ -116,7 +117,10 @@ class Picker(Node):
                 raise Refused("SEVERAL", f"{len(result.objects)} things are meant, and this program picks one")
             obj = result.objects[0]
             if not obj.valid:
-                raise Refused("NO_3D", obj.reason)
+                if len(answers) - len(places) > LOOK_AGAIN:
+                    raise Refused("NO_3D", obj.reason)
+                _spin_for(LOOK_AGAIN_S, spin)
+                continue
             places.append(np.array([obj.centroid.x, obj.centroid.y, obj.centroid.z]))
         apart = max(float(np.linalg.norm(p - places[-1])) for p in places)
         if apart > AGREE_M:
