@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -16,19 +15,12 @@ def command(
     """List the models: name, licence, what each needs and where its weights are."""
     from refseg_ros import models
 
-    rows = [_row(m) for m in models.describe()]
+    rows = [asdict(model) for model in models.describe()]
     if as_json:
-        print(json.dumps(rows, indent=1, default=str))
+        print(json.dumps(rows, indent=1))
         return
     for row in rows:
-        print(row.get("name", "?") + (" (baseline: to compare with, not to use)" if row.get("baseline") else ""))
+        print(row.pop("name") + (" (baseline: to compare with, not to use)" if row.pop("baseline") else ""))
         for key, value in row.items():
-            if key not in ("name", "baseline"):
+            if value:
                 print(f"  {key}: {value}")
-
-
-def _row(model: Any) -> dict[str, Any]:
-    """A described model as a dict, whether it came as a mapping or a dataclass."""
-    if is_dataclass(model) and not isinstance(model, type):
-        return asdict(model)
-    return dict(model) if isinstance(model, Mapping) else {"name": str(model)}

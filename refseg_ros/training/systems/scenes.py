@@ -36,7 +36,8 @@ KEPT_MAPS = 3
 
 
 class RenderedScenes:
-    """The first `most` scenes of a folder of training files. work: where the features are kept, per folder and size."""
+    """The first `most` scenes of a folder of training files. work: where the features are kept, in a folder `kept` for
+    each scene folder and number. Raises ValueError for no scenes, and for features of another tower."""
 
     def __init__(self, folder: Path, work: Path, backbone: CompactVLM, most: int) -> None:
         paths = sorted(folder.glob("scene_*.npz"))[:most]
@@ -44,13 +45,15 @@ class RenderedScenes:
             raise ValueError(f"{folder} holds no scene_*.npz: python -m refseg_ros.sim.generate {folder} 5000 0")
         self.names = (*(n for n in nouns() if n not in holdout.NOUNS), *STUFF)
         self.stuff = frozenset(STUFF)
-        kept = work / f"vision_{folder.name}_{len(paths)}"
+        self.kept = kept = work / f"vision_{folder.name}_{len(paths)}"
         if not (kept / "facts.json").is_file():
             _keep(paths, kept, backbone)
         content = json.loads((kept / "facts.json").read_text(encoding="utf-8"))
         self._rows: list[dict[str, Any]] = content["scenes"]
         self._geometry = backbone.geometry((content["size"][0], content["size"][1]))
         self._maps = [np.load(kept / f"map_{n}.npy", mmap_mode="r") for n in range(KEPT_MAPS)]
+        if tuple(m.shape[1] for m in self._maps) != backbone.channels[:KEPT_MAPS]:
+            raise ValueError(f"{kept} holds the features of another version of CompactVLM; remove that folder")
         self._pixels = np.load(kept / "pixels.npy", mmap_mode="r")
         self._ids = np.load(kept / "ids.npy", mmap_mode="r")
 
