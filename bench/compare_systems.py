@@ -1,6 +1,6 @@
 """The systems beside one another: trains what is missing, one run after another on one core, evaluates, compares.
 
-    python bench/compare_systems.py train --only compact_vlm             # the first stage; then, in any order:
+    python bench/compare_systems.py train --only compact_vlm,compact_vlm_boxes   # what all start from; then in any order
     python bench/compare_systems.py train --only gsva,lisa_like          # names of runs; without --only all of them
     python bench/compare_systems.py evaluate --test scenes/test          # every finished run, each once
     python bench/compare_systems.py report --test scenes/test            # times, table.md, ablations.md and index.html
@@ -39,6 +39,7 @@ from refseg_ros.evaluation.word_lists import evaluate_word_lists, read_panoptic
 from refseg_ros.training.systems.config import read_config, variants_of
 
 CONFIGS = Path("config/training/systems")
+FIRST = ("compact_vlm", "compact_vlm_boxes")  # what all others start from
 MAIN = ("box_decoder", "lisa_like", "qwen3vl_seg", "gsva", "mllmseg", "mvp_lm")
 REFERENCE = "compact"  # the default model: evaluated, not trained here
 OUT = Path("out/comparison")
@@ -63,7 +64,7 @@ class Run:
 
 def runs() -> dict[str, Run]:
     """All of them, in the order in which they are trained."""
-    out = [Run("compact_vlm", CONFIGS / "compact_vlm.yaml")]
+    out = [Run(name, CONFIGS / f"{name}.yaml") for name in FIRST]
     files = {name: CONFIGS / f"{name}_compact.yaml" for name in MAIN}
     out += [Run(name, file) for name, file in files.items()]
     out += [Run(f"{name}-{v}", file, v, name) for name, file in files.items() for v in variants_of(file)]
@@ -107,7 +108,7 @@ def evaluate_runs(test: Test, only: Only = "", limit: Limit = 0, out: Path = OUT
     torch.set_num_threads(1)
     samples = read_dataset(test)[: limit or None]
     shown = SideBySide(samples)
-    wanted: list[Run | None] = [r for r in chosen(only) if r.name != "compact_vlm"]
+    wanted: list[Run | None] = [r for r in chosen(only) if r.name not in FIRST]
     if not only:
         wanted.append(None)
     for run in wanted:
@@ -163,7 +164,7 @@ def report(test: Test, limit: Limit = 0, rounds: int = 12, out: Path = OUT) -> N
 
     torch.set_num_threads(1)
     samples = read_dataset(test)[: limit or None]
-    known: dict[str, Run | None] = {n: r for n, r in runs().items() if n != "compact_vlm"} | {REFERENCE: None}
+    known: dict[str, Run | None] = {n: r for n, r in runs().items() if n not in FIRST} | {REFERENCE: None}
     found = {n: json.loads((out / f"{n}.json").read_text()) for n in known if (out / f"{n}.json").is_file()}
     if not found:
         raise typer.BadParameter(f"{out} holds no evaluation; run evaluate first")

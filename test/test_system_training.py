@@ -30,15 +30,15 @@ from refseg_ros.training.runs import ConfigError, run_file  # noqa: E402
 from refseg_ros.training.systems import captions, loop  # noqa: E402
 from refseg_ros.training.systems.batches import Batches  # noqa: E402
 from refseg_ros.training.systems.calibrating import CUTS, Judged, fitted, write_calibration  # noqa: E402
-from refseg_ros.training.systems.config import LoraConfig, StageConfig, read_config, variants_of  # noqa: E402
+from refseg_ros.training.systems.config import LoraConfig, StageConfig, StartConfig, read_config, variants_of  # noqa: E402
 from refseg_ros.training.systems.datasets import DatasetPictures  # noqa: E402
 from refseg_ros.training.systems.lora import inject, merge  # noqa: E402
 from refseg_ros.training.systems.mixture import Mixture, MixtureConfig  # noqa: E402
 from refseg_ros.training.systems.step import Step, by_length  # noqa: E402
-from refseg_ros.training.systems.train import train  # noqa: E402
+from refseg_ros.training.systems.train import take_over, train  # noqa: E402
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "config" / "training" / "systems").glob("*.yaml"))
-SMALL = {"backbone": {"width": 32, "layers": 1, "heads": 2}}
+SMALL = {"backbone": {"width": 32, "layers": 1, "layers_after": 1, "heads": 2}}
 MVP_HEAD = {"width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1, "queries": 5, "stuff_queries": 2,
             "denoising_queries": 4}  # fmt: skip
 
@@ -262,6 +262,34 @@ def test_a_run_starts_from_a_finished_one(tmp_path, folder):
             "backbone": {"width": 64, "layers": 1, "heads": 2}, "head": head}))  # fmt: skip
 
 
+def test_a_decoder_without_a_glance_goes_on_with_one(tmp_path, folder):
+    told = {"model": "box_decoder", "scale": "compact", "mixture": {"sentences": 1.0}}
+    bare = SMALL["backbone"] | {"layers_after": 0}
+    train(written(tmp_path, folder, work=str(tmp_path / "bare"), options={"backbone": bare}, **told))
+    more = SMALL["backbone"] | {"layers_after": 1}
+    first, then = (assemble("box_decoder", "compact", {"backbone": b}).eval() for b in (bare, more))
+    given = load_file(tmp_path / "bare" / "box_decoder.safetensors")
+    first.load_state_dict(given)
+    take_over(then, StartConfig(work=tmp_path / "bare", parts=("language", "words", "connector", "head")))
+    pictures = DatasetPictures(folder, most=2)
+    prefixes = [s.backbone.prefix(pictures.vision(s.backbone, [0])) for s in (first, then)]
+    conversation = first.converse(["the blue box"])
+    ids = torch.tensor([conversation.question])
+    read = [
+        s.backbone.extend(s.backbone.begin(p, torch.tensor([0])), ids, torch.ones_like(ids, dtype=torch.bool))
+        for s, p in zip((first, then), prefixes, strict=True)
+    ]
+    assert torch.allclose(*read, atol=1e-5)  # what is new is without effect at first
+    # And it looks where the pointer of the first stage points.
+    glance = then.backbone.decoder.layers[then.backbone.config.layers]
+    grid = prefixes[0].image_states_bchw
+    points = first.head.point(grid, read[0][:, -1], torch.tensor([0]))[0]
+    keys = glance.key(grid.flatten(2).transpose(1, 2)).unflatten(-1, (4, -1))
+    looks = torch.nn.functional.cosine_similarity(glance.query(read[0][:, -1]), keys, dim=-1)[0]
+    looks = (glance.log_scale.exp() * looks + glance.bias).unflatten(0, grid.shape[2:]).unflatten(2, (2, 2))
+    assert torch.allclose(looks.transpose(1, 2).flatten(0, 1).flatten(1, 2), points, atol=1e-4)
+
+
 def test_a_variant_is_laid_over_its_file(tmp_path, folder):
     variants = {"lisa": {"options": {"may_reject": False}, "about": "never rejects"}}
     file = written(tmp_path, folder, variants=variants)
@@ -333,7 +361,7 @@ def test_lora_trains_little_and_is_merged(system):
     before = decoder(inputs_embeds=states).last_hidden_state
     tuner = inject(decoder, LoraConfig(rank=2, alpha=4, dropout=0.0))
     groups = loop.trained_groups(system, stage(rates={"language": 1e-3}, lora=LoraConfig(rank=2, alpha=4)))
-    assert len(groups[0]["params"]) == 4 and all(min(p.shape) == 2 for p in groups[0]["params"])
+    assert len(groups[0]["params"]) == 8 and all(min(p.shape) == 2 for p in groups[0]["params"])
     assert torch.allclose(decoder(inputs_embeds=states).last_hidden_state, before, atol=1e-5)
     with torch.no_grad():
         for parameter in groups[0]["params"]:
@@ -414,9 +442,9 @@ def test_a_stage_may_have_a_mixture_of_its_own(folder, tmp_path, system):
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.name)
 def test_the_examples_are_configurations(example):
     config = read_config(example)
-    first = example.name == "compact_vlm.yaml"
+    first = example.name.startswith("compact_vlm")
     assert first or example.name == f"{config.model}_{config.scale}.yaml"
-    assert first or config.scale == "full" or config.start.work.name == "compact_vlm"
+    assert first or config.scale == "full" or config.start.work.name == "compact_vlm_boxes"
     for variant in variants_of(example):
         changed = read_config(example, variant)
         assert changed.work != config.work and changed.about and changed != config

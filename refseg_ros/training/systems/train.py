@@ -23,6 +23,7 @@ from refseg_ros.training.systems.calibrating import fitted, judged, write_calibr
 from refseg_ros.training.systems.config import DataConfig, StartConfig, SystemTrainingConfig, read_config
 from refseg_ros.training.systems.datasets import DatasetPictures
 from refseg_ros.training.systems.facts import PictureSet
+from refseg_ros.training.systems.growing import grown
 from refseg_ros.training.systems.loop import run
 from refseg_ros.training.systems.scenes import RenderedScenes
 
@@ -61,8 +62,11 @@ def take_over(system: System, start: StartConfig) -> None:
             f"start.work: {start.work} holds no finished run; train it first: refseg train --config "
             f"config/training/systems/{start.work.name}.yaml (or the file whose work that is)"
         )
-    given = {n: t for n, t in load_file(files[0]).items() if part_of(n) in start.parts}
+    tensors = load_file(files[0])
+    given = {n: t for n, t in tensors.items() if part_of(n) in start.parts}
     own = system.state_dict()
+    if isinstance(system.backbone, CompactVLM):
+        given = grown(system.backbone, own, tensors) | given
     fitting = {n: t for n, t in given.items() if n in own and own[n].shape == t.shape}
     needed = [n for n in own if part_of(n) in set(start.parts) - {"head"}]
     lacking = [n for n in needed if n not in fitting]
