@@ -1,6 +1,6 @@
 """The systems beside one another: trains what is missing, one run after another on one core, evaluates, compares.
 
-    python bench/compare_systems.py train --only compact_vlm,compact_vlm_boxes   # what all start from; then in any order
+    python bench/compare_systems.py train --only compact_vlm,compact_vlm_boxes  # what all start from; then in any order
     python bench/compare_systems.py train --only gsva,lisa_like          # names of runs; without --only all of them
     python bench/compare_systems.py evaluate --test scenes/test          # every finished run, each once
     python bench/compare_systems.py report --test scenes/test            # times, table.md, ablations.md and index.html

@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -120,6 +121,14 @@ def test_each_task_is_drawn_and_taught(folder, system, weights):
     parts = step.train()(batch)
     assert all(torch.isfinite(v) for v in parts.values()) and {"text", "dice", "similarity"} <= set(parts)
     step.eval()
+
+
+def test_a_picture_without_a_caption_can_be_taught(folder, system):
+    """Such as a table with nothing on it."""
+    batches = Batches(system, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(sentences=0, words=1))
+    batch = next(batches.drawn(stage(), seed=1))
+    untold = replace(batch, truths=[replace(t, caption="") for t in batch.truths])
+    assert torch.isfinite(Step(system).train()(untold)["text"])
 
 
 def test_word_lists_are_shuffled_and_hold_absent_names(folder, system):

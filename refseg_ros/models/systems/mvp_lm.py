@@ -30,6 +30,7 @@ from refseg_ros.models.heads.mvp_lm.prompts import members, sentence_prompt, wor
 from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, Truth, WordListSystem
 
 MOST_CAPTION_TOKENS = 60
+UNTOLD = "a picture"  # the caption that is taught where a picture has none: an empty one is not of the answer's form
 SHOWN_SCORE, MOST_SHOWN = 0.05, 20
 
 
@@ -73,7 +74,7 @@ class MvpLm(WordListSystem):
         return caption.parse(entries, self.closing)
 
     def write(self, conversation: Conversation, truth: Truth) -> tuple[Symbol, ...]:
-        said = self.backbone.vocabulary.spell(truth.caption).rstrip(" .")
+        said = self.backbone.vocabulary.spell(truth.caption).rstrip(" .") or UNTOLD
         return caption.write(said if self.with_caption else "", self.closing)
 
     def look(self, prefix: Prefix) -> EncodedImages:
