@@ -23,7 +23,7 @@ from refseg_ros.models.answers import boxes, caption, rejections
 from refseg_ros.models.answers.vocabulary import Vocabulary
 from refseg_ros.models.backbones.base import Backbone, Template, VisionFeatures
 from refseg_ros.models.backbones.geometry import Geometry, Size, letterbox
-from refseg_ros.models.backbones.glance import Glance
+from refseg_ros.models.backbones.glance import FREQUENCIES, Glance, where
 from refseg_ros.models.compact.backbone import CHANNELS, LONG_SIDE, MEAN, STD, mixed
 from refseg_ros.models.compact.backbone import Backbone as EfficientNet
 from refseg_ros.models.compact.language import TextEncoder
@@ -125,7 +125,7 @@ class CompactVLM(Backbone):
         self.look = nn.Sequential(
             nn.LayerNorm(LOOK), nn.Linear(LOOK, config.width), nn.GELU(), nn.Linear(config.width, config.width)
         )
-        self.place = nn.Linear(8 * 4, config.width)
+        self.place = nn.Linear(4 * FREQUENCIES, config.width)
         after = 1 + config.layers_after if config.layers_after else 0
         self._decoder = LlamaModel(
             LlamaConfig(
@@ -191,7 +191,7 @@ class CompactVLM(Backbone):
         halves = [F.avg_pool2d(m, times) if times > 1 else m for m, times in zip(maps, (4, 2, 1), strict=True)]
         seen = torch.cat([*(F.pixel_unshuffle(m, 2) for m in halves), colours], 1)
         grid = (seen.shape[2], seen.shape[3])
-        tokens = self.look(seen.flatten(2).transpose(1, 2)) + self.place(_where(grid).to(seen.device))
+        tokens = self.look(seen.flatten(2).transpose(1, 2)) + self.place(where(grid).to(seen.device))
         return VisionFeatures(
             maps=(*maps, F.avg_pool2d(maps[2], 2)), image_bchw=image_bchw, geometries=tuple(geometries),
             tokens_blc=tokens, token_grid=grid,
@@ -201,7 +201,7 @@ class CompactVLM(Backbone):
     def _image_extras(
         self, vision: VisionFeatures, before: int, length: int, rows: Tensor | None = None
     ) -> dict[str, Any]:
-        return {"image_tokens": before + vision.tokens_blc.shape[1]} if self.config.layers_after else {}
+        return {"image_grid": vision.token_grid} if self.config.layers_after else {}
 
 
 FROZEN = "efficientnet."
@@ -214,11 +214,3 @@ def _leave_out_frozen(module: nn.Module, state: dict[str, Any], prefix: str, _me
 
 def _frozen_may_be_missing(module: nn.Module, keys: Any) -> None:
     keys.missing_keys[:] = [n for n in keys.missing_keys if FROZEN not in n]
-
-
-def _where(grid: Size) -> Tensor:
-    """(l, 32): sines and cosines of each cell's centre, in cells of a 10 x 10 grid, at eight frequencies."""
-    y, x = ((torch.arange(n) + 0.5) / 10 for n in grid)
-    places = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flatten(0, 1)
-    angles = places[..., None] * torch.pi * 2.0 ** torch.arange(8)
-    return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)

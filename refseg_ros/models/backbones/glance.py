@@ -1,7 +1,8 @@
 """A glance: one attention from words to the places of the picture, without positions, between a decoder's layers.
 
 What a phrase means is found by comparing its state with those at the image tokens. A decoder that has to write where
-that is needs the outcome of the comparison in its states before its last layers: they turn places into digits.
+that is needs the outcome of the comparison in its states before its last layers: they turn places into digits. States
+at the image tokens keep their own place roughly only, so a glance says it again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from refseg_ros.models.backbones.geometry import Size
+
+FREQUENCIES = 8
 
 
 class Glance(nn.Module):
@@ -27,30 +32,38 @@ class Glance(nn.Module):
         self.query = nn.Linear(width, reach)
         self.key = nn.Linear(width, fold**2 * reach)
         self.value = nn.Linear(width, fold**2 * width)
+        self.place = nn.Linear(4 * FREQUENCIES, width)
         self.out = nn.Linear(width, width)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-3.0))
 
     def forward(
-        self, hidden_states: Tensor, *, image_tokens: int = 0, past_key_values: Any = None, **_others: Any
+        self, hidden_states: Tensor, *, image_grid: Size | None = None, past_key_values: Any = None, **_others: Any
     ) -> Tensor:
-        """hidden_states (n, t, c) -> the same. image_tokens: how many stand before the words; 0 where they were read
-        in a pass before, into the cache."""
+        """hidden_states (n, t, c) -> the same. image_grid: (rows, columns) of the image tokens that stand first; None
+        where they were read in a pass before, into the cache."""
+        tokens = 0 if image_grid is None else image_grid[0] * image_grid[1]
         states = self.norm(hidden_states)
-        kept = None if image_tokens or past_key_values is None else past_key_values.layers[self.index]
-        if image_tokens:
-            image = states[:, :image_tokens]
-            keys, values = self.key(image)[:, None], self.value(image)[:, None]
+        if image_grid is not None:
+            keys, values = self.key(states[:, :tokens])[:, None], self._values(states[:, :tokens], image_grid)[:, None]
             if past_key_values is not None:
                 past_key_values.update(keys, values, self.index)
-        elif kept is not None and kept.keys is not None:
-            keys, values = kept.keys, kept.values
         else:
-            return hidden_states  # no picture
-        if image_tokens == hidden_states.shape[1]:
+            kept = None if past_key_values is None else past_key_values.layers[self.index]
+            if kept is None or kept.keys is None:
+                return hidden_states  # no picture
+            keys, values = kept.keys, kept.values
+        if tokens == hidden_states.shape[1]:
             return hidden_states
-        seen = self._seen(states[:, image_tokens:], keys, values)
-        return hidden_states + F.pad(self.out(seen.to(hidden_states.dtype)), (0, 0, image_tokens, 0))
+        seen = self._seen(states[:, tokens:], keys, values)
+        return hidden_states + F.pad(self.out(seen.to(hidden_states.dtype)), (0, 0, tokens, 0))
+
+    def _values(self, image_nlc: Tensor, grid: Size) -> Tensor:
+        """(n, l, fold^2 c): what each place has to say, with where it is."""
+        rows, columns = grid
+        places = where((rows * self.fold, columns * self.fold), 10 * self.fold).to(image_nlc)
+        folded = places.unflatten(0, (rows, self.fold, columns, self.fold)).transpose(1, 2)
+        return self.value(image_nlc) + self.place(folded.flatten(0, 1).flatten(1, 2)).flatten(1)
 
     def _seen(self, words_ntc: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """(n, t, c). keys (n, 1, l, fold^2 reach), values (n, 1, l, fold^2 c): of the image tokens."""
@@ -59,3 +72,11 @@ class Glance(nn.Module):
         logits = self.log_scale.exp() * looks + self.bias
         weights = F.pad(logits, (0, 1)).softmax(-1)[..., :-1]
         return weights @ values.unflatten(-1, (self.fold**2, -1)).flatten(1, 3).float()
+
+
+def where(grid: Size, unit: int = 10) -> Tensor:
+    """(l, 32): sines and cosines of each cell's centre, in shares of `unit` cells, at eight frequencies."""
+    y, x = ((torch.arange(n) + 0.5) / unit for n in grid)
+    places = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flatten(0, 1)
+    angles = places[..., None] * torch.pi * 2.0 ** torch.arange(FREQUENCIES)
+    return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)
