@@ -159,11 +159,24 @@ def test_the_first_stage_lists_phrases_and_names_and_points_at_each(folder):
         if task == "naming":
             fits = [n for c, t in drawn for n, m in zip(c.labels, t.masks, strict=True) if len(m)]
             assert set(first.spelled(["box 1", "table"])) <= set(fits) and not {"cat", "dog"} & set(fits)
-    conversation = first.converse_about_presence(["the red mug", "a dog"])
-    states = torch.arange(len(conversation.question) + 3.0)[:, None]
-    ends = [int(s) for s in _meaning(conversation, Said("", [], states, len(conversation.question), {}))]
-    pieces = [conversation.text[slice(*conversation.offsets[end])] for end in ends]
-    assert pieces == ["mug", "dog"]
+    for ask in (first.converse_about_presence, first.converse_about_places):
+        conversation = ask(["the red mug", "a dog"])
+        states = torch.arange(len(conversation.question) + 3.0)[:, None]
+        ends = [int(s) for s in _meaning(conversation, Said("", [], states, len(conversation.question), {}))]
+        pieces = [conversation.text[slice(*conversation.offsets[end])] for end in ends]
+        assert pieces == ["mug", "dog"]
+
+
+def test_lists_may_ask_where_each_is(folder):
+    first = assemble("box_decoder", "compact", SMALL | {"head": {"width": 32, "feedforward": 32}})
+    pictures = DatasetPictures(folder, 2)
+    mixture = MixtureConfig(sentences=0, presence=1, places=1, absent=0.5)
+    batch = next(Batches(first, [(pictures, 1.0)], mixture).drawn(stage(conversations=4), seed=3))
+    boxes = {"the blue box": "[75,317,312,617]", "all the boxes": "[75,317,312,617]", "the cat": "no"}
+    for conversation, truth in zip(batch.conversations, batch.truths, strict=True):
+        said = "".join(chr(s) for s in first.write(conversation, truth)).split()
+        assert said == [boxes[label] for label in conversation.labels]
+    assert torch.isfinite(Step(first).train()(batch)["text"])
 
 
 def test_one_pass_teaches_what_the_cache_teaches(folder, system):

@@ -36,12 +36,13 @@ class BoxEntry:
 def grammar(labels: Sequence[str], most: int = 20, with_mask: bool = True) -> Term:
     """Lists of up to `most` boxes with these labels (as Vocabulary.spell() gives them)."""
     mask = literal(',"mask":"', (MASK_START,), (MASK,), (MASK_END,), '"}') if with_mask else literal("}")
-    tail = chain(_label(labels), mask)
-    item = chain(literal('{"bbox_2d":['), Integer(0, SCALE - 1, partial(_after_x0, tail)))
+    tail = chain(literal(',"label":'), _label(labels), mask)
+    item = chain(literal('{"bbox_2d":['), Integer(0, SCALE - 1, partial(after_x0, tail)))
     return chain(literal("["), either(END, repeated(item, literal(","), most)), literal("]"))
 
 
-def _after_x0(tail: Term, x0: int) -> Term:
+def after_x0(tail: Term, x0: int) -> Term:
+    """The other three corners, the bracket that closes them, and what follows it."""
     return chain(literal(","), Integer(0, SCALE - 1, partial(_after_y0, tail, x0)))
 
 
@@ -54,7 +55,7 @@ def _after_x1(tail: Term, y0: int, _x1: int) -> Term:
 
 
 def _after_y1(tail: Term, _y1: int) -> Term:
-    return chain(literal('],"label":'), tail)
+    return chain(literal("]"), tail)
 
 
 def _label(labels: Sequence[str]) -> Term:

@@ -1,4 +1,5 @@
-"""Answers that hold no mask: whether each of some things is there ("yes no"), and a caption on its own.
+"""Answers that hold no mask: whether each of some things is there ("yes no"), or where ("[95,210,340,455] no"), and a
+caption on its own.
 
 They teach a language model to see before a head is put on it.
 """
@@ -6,10 +7,13 @@ They teach a language model to see before a head is put on it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from refseg_ros.models.answers import boxes
+from refseg_ros.models.answers.boxes import SCALE
 from refseg_ros.models.answers.caption import NOT_IN_CAPTIONS
 from refseg_ros.models.answers.errors import AnswerError, Fault, decoded
-from refseg_ros.models.answers.grammar import Symbol, Term, Text, chain, either, literal, spelled
+from refseg_ros.models.answers.grammar import END, Integer, Symbol, Term, Text, chain, either, literal, spelled
 
 YES, NO, AND = "yes", "no", " "
 
@@ -20,6 +24,21 @@ def presence(count: int) -> Term:
     for n in range(count):
         answers += [literal(AND)] * (n > 0) + [either(literal(YES), literal(NO))]
     return chain(*answers)
+
+
+def places(count: int) -> Term:
+    """A box in thousandths or no for each of `count` phrases, in their order."""
+    rest: Term = END
+    for n in reversed(range(count)):
+        before = literal(AND) if n else END
+        no = chain(literal(NO), rest)
+        rest = chain(before, either(no, chain(literal("["), Integer(0, SCALE - 1, partial(boxes.after_x0, rest)))))
+    return rest
+
+
+def place(box: tuple[int, int, int, int] | None) -> str:
+    """One entry of such an answer."""
+    return NO if box is None else f"[{','.join(str(v) for v in box)}]"
 
 
 def caption() -> Term:

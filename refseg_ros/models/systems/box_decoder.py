@@ -16,7 +16,7 @@ from torch import Tensor
 
 from refseg_ros.models.answers import boxes, plain
 from refseg_ros.models.answers.boxes import BoxEntry
-from refseg_ros.models.answers.grammar import Symbol
+from refseg_ros.models.answers.grammar import Symbol, Term
 from refseg_ros.models.backbones.base import Backbone, Prefix
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.heads.box_prompt import BoxPromptConfig, BoxPromptHead, LossWeights, losses, pointing_loss
@@ -25,10 +25,11 @@ from refseg_ros.models.systems.boxes import list_belief, normalised_boxes, thous
 from refseg_ros.models.systems.slots import NAMED
 from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, Truth, WordListSystem
 
-BOXES, PRESENCE, CAPTION = "boxes", "presence", "caption"
+BOXES, PRESENCE, PLACES, CAPTION = "boxes", "presence", "places", "caption"
 ENTRY_TOKENS = 64  # an entry's tokens but for its label, at the most
 MOST_CAPTION_TOKENS = 60
-PRESENT, APART = "Is this there: ", "; "
+LISTS = {PRESENCE: "Is this there: ", PLACES: "Where is this: "}  # of phrases, each asked about on its own
+APART = "; "
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +72,15 @@ class BoxDecoder(WordListSystem):
 
     def converse_about_presence(self, phrases: Sequence[str]) -> Conversation:
         """Whether something fits each of these: the cheapest question that teaches what phrases mean."""
+        return self._listed(phrases, plain.presence(len(phrases)), PRESENCE)
+
+    def converse_about_places(self, phrases: Sequence[str]) -> Conversation:
+        """Where the leftmost thing is that fits each of these: the cheapest question that teaches corners."""
+        return self._listed(phrases, plain.places(len(phrases)), PLACES)
+
+    def _listed(self, phrases: Sequence[str], grammar: Term, kind: str) -> Conversation:
         labels = self.spelled(phrases)
-        return self.question(PRESENT + APART.join(labels), labels, plain.presence(len(labels)), PRESENCE)
+        return self.question(LISTS[kind] + APART.join(labels), labels, grammar, kind)
 
     def converse_to_caption(self) -> Conversation:
         """What can be seen."""
@@ -80,7 +88,7 @@ class BoxDecoder(WordListSystem):
 
     def budget(self, conversation: Conversation) -> int:
         if conversation.kind != BOXES:
-            return MOST_CAPTION_TOKENS + 4 * len(conversation.labels)
+            return MOST_CAPTION_TOKENS + ENTRY_TOKENS * len(conversation.labels)
         return 8 + self.most * (ENTRY_TOKENS + 2 * max(len(label.encode()) for label in conversation.labels))
 
     def parse(self, conversation: Conversation, entries: Sequence[bytes | str]) -> Any:
@@ -93,6 +101,9 @@ class BoxDecoder(WordListSystem):
             return plain.write(self.backbone.vocabulary.spell(truth.caption).rstrip(" ."))
         if conversation.kind == PRESENCE:
             return plain.write(plain.AND.join(plain.YES if len(m) else plain.NO for m in truth.masks))
+        if conversation.kind == PLACES:
+            corners = [thousandths(m[0], truth.geometry, self.step) if len(m) else None for m in truth.masks]
+            return plain.write(plain.AND.join(plain.place(c) for c in corners))
         entries = [BoxEntry(thousandths(m, truth.geometry, self.step), k) for k, m in self._named(truth)]
         return boxes.write(entries, conversation.labels, False)
 
@@ -166,9 +177,9 @@ class BoxDecoder(WordListSystem):
 def _meaning(conversation: Conversation, said: Said) -> list[Tensor]:
     """The states that the pointer reads: of a list's phrases, each at its last token; of one phrase, at the question's
     end; none of a word list, whose answer says it all."""
-    if conversation.kind != PRESENCE:
+    if conversation.kind not in LISTS:
         return [said.predicting(0)] if len(conversation.labels) == 1 else []
-    ends, at = [], len(PRESENT)
+    ends, at = [], len(LISTS[conversation.kind])
     for label in conversation.labels:
         at += len(label)
         ends.append(max(n for n, (low, high) in enumerate(conversation.offsets) if low < at and high > 0))

@@ -24,7 +24,8 @@ class MixtureConfig:
     sentences: a few phrases; words: a word list of things; panoptic: one of things and stuff; captions; presence: yes
     or no of many phrases; naming: of many names. A system takes those of its own `tasks` only. absent: share of
     sentences about something absent; phrases: most in one conversation of a joint system; listed: most that presence is
-    asked of, twice as many names; names: most in a word list; targets: most of one phrase.
+    asked of, twice as many names; places: share of those lists in which it is asked where each is; names: most in a
+    word list; targets: most of one phrase.
     """
 
     sentences: float = 1.0
@@ -36,6 +37,7 @@ class MixtureConfig:
     absent: float = 0.3
     phrases: int = 3
     listed: int = 8
+    places: float = 0.0
     names: int = 12
     targets: int = 8
 
@@ -43,8 +45,9 @@ class MixtureConfig:
         weights = tuple(getattr(self, task) for task in TASKS)
         if min(weights) < 0 or sum(weights) <= 0:
             raise ValueError(f"mixture: {', '.join(TASKS)} must be at least 0 and not all 0, not {weights}")
-        if not 0 <= self.absent <= 1:
-            raise ValueError(f"mixture.absent must be in [0, 1], not {self.absent}")
+        for name in ("absent", "places"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"mixture.{name} must be in [0, 1], not {getattr(self, name)}")
         for name in ("phrases", "listed", "names", "targets"):
             if getattr(self, name) < 1:
                 raise ValueError(f"mixture.{name} must be at least 1, not {getattr(self, name)}")
@@ -111,8 +114,7 @@ class Mixture:
         if not all((m > 0.5).flatten(1).any(1).all() for m in truth.masks):
             return None  # a target without a cell of its own can be neither shown nor denied
         if presence:
-            assert isinstance(system, BoxDecoder)
-            return system.converse_about_presence(phrases), truth
+            return self._listed(system, phrases), truth
         return system.converse(phrases), truth
 
     def _phrases(self, facts: Facts, most: int) -> dict[str, tuple[int, ...]]:
@@ -130,7 +132,6 @@ class Mixture:
         self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts
     ) -> tuple[Conversation, Truth] | None:
         """Half of the names fit something, the others nothing: what is there in a picture before it is related."""
-        assert isinstance(system, BoxDecoder)
         held: dict[str, list[int]] = {}
         for segment in facts.segments:
             for name in dict.fromkeys((segment.name, *segment.also, *([segment.said] * bool(segment.said)))):
@@ -145,7 +146,12 @@ class Mixture:
         if not kept:
             return None
         truth = replace(truth, masks=tuple(truth.masks[n] for n in kept))
-        return system.converse_about_presence([names[n] for n in kept]), truth
+        return self._listed(system, [names[n] for n in kept]), truth
+
+    def _listed(self, system: System, phrases: Sequence[str]) -> Conversation:
+        assert isinstance(system, BoxDecoder)
+        places = self.rng.random() < self.config.places
+        return system.converse_about_places(phrases) if places else system.converse_about_presence(phrases)
 
     def _words(
         self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts, panoptic: bool
