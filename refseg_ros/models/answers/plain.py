@@ -1,4 +1,4 @@
-"""Answers that hold no mask: whether each of some things is there ("yes no"), or where ("[95,210,340,455] no"), and a
+"""Answers that hold no mask: whether each of some things is there ("yes no"), or where ("[95,210,340,455],no"), and a
 caption on its own.
 
 They teach a language model to see before a head is put on it.
@@ -15,7 +15,7 @@ from refseg_ros.models.answers.caption import NOT_IN_CAPTIONS
 from refseg_ros.models.answers.errors import AnswerError, Fault, decoded
 from refseg_ros.models.answers.grammar import END, Integer, Symbol, Term, Text, chain, either, literal, spelled
 
-YES, NO, AND = "yes", "no", " "
+YES, NO, AND, THEN = "yes", "no", " ", ","
 
 
 def presence(count: int) -> Term:
@@ -30,7 +30,7 @@ def places(count: int) -> Term:
     """A box in thousandths or no for each of `count` phrases, in their order."""
     rest: Term = END
     for n in reversed(range(count)):
-        before = literal(AND) if n else END
+        before = literal(THEN) if n else END
         no = chain(literal(NO), rest)
         rest = chain(before, either(no, chain(literal("["), Integer(0, SCALE - 1, partial(boxes.after_x0, rest)))))
     return rest

@@ -103,7 +103,7 @@ class BoxDecoder(WordListSystem):
             return plain.write(plain.AND.join(plain.YES if len(m) else plain.NO for m in truth.masks))
         if conversation.kind == PLACES:
             corners = [thousandths(m[0], truth.geometry, self.step) if len(m) else None for m in truth.masks]
-            return plain.write(plain.AND.join(plain.place(c) for c in corners))
+            return plain.write(plain.THEN.join(plain.place(c) for c in corners))
         entries = [BoxEntry(thousandths(m, truth.geometry, self.step), k) for k, m in self._named(truth)]
         return boxes.write(entries, conversation.labels, False)
 
