@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from refseg_ros.models.answers import boxes
-from refseg_ros.models.answers.boxes import SCALE
+from refseg_ros.models.answers.boxes import SCALE, after_x0
 from refseg_ros.models.answers.caption import NOT_IN_CAPTIONS
 from refseg_ros.models.answers.errors import AnswerError, Fault, decoded
 from refseg_ros.models.answers.grammar import END, Integer, Symbol, Term, Text, chain, either, literal, spelled
@@ -20,25 +19,21 @@ YES, NO, AND, THEN = "yes", "no", " ", ","
 
 def presence(count: int) -> Term:
     """Yes or no of each of `count` phrases, in their order."""
-    answers: list[Term] = []
-    for n in range(count):
-        answers += [literal(AND)] * (n > 0) + [either(literal(YES), literal(NO))]
-    return chain(*answers)
+    return _each(count, AND, either(literal(YES), literal(NO)))
 
 
 def places(count: int) -> Term:
     """A box in thousandths or no for each of `count` phrases, in their order."""
-    rest: Term = END
-    for n in reversed(range(count)):
-        before = literal(THEN) if n else END
-        no = chain(literal(NO), rest)
-        rest = chain(before, either(no, chain(literal("["), Integer(0, SCALE - 1, partial(boxes.after_x0, rest)))))
-    return rest
+    return _each(count, THEN, either(literal(NO), chain(literal("["), Integer(0, SCALE - 1, partial(after_x0, END)))))
 
 
 def place(box: tuple[int, int, int, int] | None) -> str:
     """One entry of such an answer."""
     return NO if box is None else f"[{','.join(str(v) for v in box)}]"
+
+
+def _each(count: int, between: str, answer: Term) -> Term:
+    return chain(*([answer] + [literal(between), answer] * (count - 1)))
 
 
 def caption() -> Term:
