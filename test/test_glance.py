@@ -61,8 +61,12 @@ def test_a_glance_sees_the_place_that_is_like_the_word_and_where_that_is():
     seen = glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1] - word
     # Row 1, column 0 of the tokens; its last place is row 3, column 1 of twice as many.
     assert torch.allclose(seen, where((4, 6), 20)[3 * 6 + 1][:8], atol=1e-3)
-    glance.bias.fill_(-1e3)  # nothing is like it at all
-    assert torch.allclose(glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1], word, atol=1e-5)
+    glance.nowhere.fill_(7.0)
+    again = glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1] - word
+    assert torch.allclose(again, seen, atol=0.1)  # it is somewhere
+    glance.bias.fill_(-1e3)
+    nowhere = glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1] - word
+    assert torch.allclose(nowhere, seen + 7.0, atol=1e-3)
 
 
 def test_a_decoder_without_a_picture_reads_on(backbone):

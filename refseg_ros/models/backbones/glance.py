@@ -22,7 +22,8 @@ class Glance(nn.Module):
     """In the place of a decoder layer. reach: channels that are compared; fold: each image token stands for
     fold x fold places. index: of its layer in the cache, where the image's keys and values stand.
 
-    A place's weight is a softmax over scaled cosines, with one more place that has nothing to say and a logit of 0.
+    A place's weight is a softmax over scaled cosines. One more place has a logit of 0 and stands for "nowhere": its
+    weight says how much of `nowhere` is heard, and takes nothing from what the others say.
     """
 
     def __init__(self, width: int, reach: int, fold: int, index: int) -> None:
@@ -33,6 +34,8 @@ class Glance(nn.Module):
         self.key = nn.Linear(width, fold**2 * reach)
         self.value = nn.Linear(width, fold**2 * width)
         self.place = nn.Linear(4 * FREQUENCIES, width)
+        nn.init.normal_(self.place.weight, std=0.5)  # where it is, before all
+        self.nowhere = nn.Parameter(torch.zeros(width))
         self.out = nn.Linear(width, width)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-3.0))
@@ -70,8 +73,8 @@ class Glance(nn.Module):
         places = keys.unflatten(-1, (self.fold**2, self.reach)).flatten(1, 3)
         looks = F.normalize(self.query(words_ntc).float(), dim=-1) @ F.normalize(places.float(), dim=-1).transpose(1, 2)
         logits = self.log_scale.exp() * looks + self.bias
-        weights = F.pad(logits, (0, 1)).softmax(-1)[..., :-1]
-        return weights @ values.unflatten(-1, (self.fold**2, -1)).flatten(1, 3).float()
+        heard = logits.softmax(-1) @ values.unflatten(-1, (self.fold**2, -1)).flatten(1, 3).float()
+        return heard + torch.sigmoid(-logits.logsumexp(-1, keepdim=True)) * self.nowhere
 
 
 def where(grid: Size, unit: int = 10) -> Tensor:
