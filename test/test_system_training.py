@@ -22,8 +22,12 @@ from safetensors.torch import load_file  # noqa: E402
 from refseg_ros.core.outcome import Outcome  # noqa: E402
 from refseg_ros.core.pipeline import run  # noqa: E402
 from refseg_ros.core.types import Frame  # noqa: E402
+from refseg_ros.models.answers import boxes  # noqa: E402
+from refseg_ros.models.answers.boxes import BoxEntry  # noqa: E402
+from refseg_ros.models.answers.constraint import Constraint  # noqa: E402
 from refseg_ros.models.systems.assemble import KINDS, assemble  # noqa: E402
-from refseg_ros.models.systems.box_decoder import _meaning  # noqa: E402
+from refseg_ros.models.systems.box_decoder import _ends  # noqa: E402
+from refseg_ros.models.systems.boxes import corner_tokens  # noqa: E402
 from refseg_ros.models.systems.load import build  # noqa: E402
 from refseg_ros.models.systems.parts import PARTS, part_of  # noqa: E402
 from refseg_ros.models.systems.system import Said  # noqa: E402
@@ -161,9 +165,7 @@ def test_the_first_stage_lists_phrases_and_names_and_points_at_each(folder):
             assert set(first.spelled(["box 1", "table"])) <= set(fits) and not {"cat", "dog"} & set(fits)
     for ask in (first.converse_about_presence, first.converse_about_places):
         conversation = ask(["the red mug", "a dog"])
-        states = torch.arange(len(conversation.question) + 3.0)[:, None]
-        ends = [int(s) for s in _meaning(conversation, Said("", [], states, len(conversation.question), {}))]
-        pieces = [conversation.text[slice(*conversation.offsets[end])] for end in ends]
+        pieces = [conversation.text[slice(*conversation.offsets[end])] for end in _ends(conversation)]
         assert pieces == ["mug", "dog"]
 
 
@@ -177,6 +179,37 @@ def test_lists_may_ask_where_each_is(folder):
         said = "".join(chr(s) for s in first.write(conversation, truth))
         assert said == ",".join(boxes[label] for label in conversation.labels)
     assert torch.isfinite(Step(first).train()(batch)["text"])
+
+
+@pytest.mark.parametrize("name", ["box_decoder", "qwen3vl_seg", "gsva", "mllmseg"])
+def test_words_are_taught_to_look_at_what_they_are_about(folder, name):
+    """Every token of a corner, every [SEG]; and where they look can be learned."""
+    torch.manual_seed(0)
+    taught = assemble(name, "compact", SMALL)
+    batches = Batches(taught, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(phrases=2))
+    batch = next(batches.drawn(stage(conversations=3), seed=2))
+    step = Step(taught).train()
+    parts = step(batch)
+    assert parts["looking"] > 0 and "looking" not in Step(taught, looking=0.0)(batch)
+    optimizer = torch.optim.Adam([p for n, p in taught.named_parameters() if n.startswith("backbone")], lr=3e-3)
+    for _ in range(25):
+        optimizer.zero_grad()
+        loss = step(batch)["looking"]
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.7 * parts["looking"]
+
+
+def test_the_tokens_of_corners_are_found_whatever_the_label():
+    system = assemble("box_decoder", "compact", SMALL)
+    vocabulary = system.backbone.vocabulary
+    labels = system.spelled(['the "7" [3, 4] mug'])
+    entries = [BoxEntry((5, 10, 205, 1000), 0), BoxEntry((300, 20, 400, 90), 0)]
+    answer = boxes.write(entries, labels, with_mask=False)
+    ids = Constraint(boxes.grammar(labels, 4, False), system.allowed, 400).encode(answer).ids
+    found = corner_tokens(Said(None, ids, torch.zeros(1, 1), 0, {}), vocabulary)
+    digits = ["".join(vocabulary.symbols([ids[at]])[0].decode() for at in tokens) for tokens in found]
+    assert digits == ["5102051000", "3002040090"]
 
 
 def test_one_pass_teaches_what_the_cache_teaches(folder, system):

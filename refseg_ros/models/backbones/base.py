@@ -194,6 +194,11 @@ class Backbone(nn.Module, ABC):
         grid = states[:, before:length].transpose(1, 2).unflatten(2, vision.token_grid)
         return grid, states[:, length:]
 
+    def looks(self, grid: Size) -> Tensor | None:
+        """In training, of the pass just made: how much each word looked at each place of a picture, logits
+        (n, t, h, w); None where the decoder has no such thing to be taught. grid: (rows, columns) of image tokens."""
+        return None
+
     def logits(self, states: Tensor, ids: Tensor | None = None) -> Tensor:
         """Logits over the vocabulary, or over the given ids only, which costs only those rows of the head."""
         head = self.head

@@ -198,6 +198,10 @@ class CompactVLM(Backbone):
         )  # fmt: skip
 
 
+    def looks(self, grid: Size) -> Tensor | None:
+        glance = self._decoder.layers[self.config.layers] if self.config.layers_after else None
+        return glance.looks(grid) if isinstance(glance, Glance) else None
+
     def _image_extras(
         self, vision: VisionFeatures, before: int, length: int, rows: Tensor | None = None
     ) -> dict[str, Any]:

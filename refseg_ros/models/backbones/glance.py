@@ -37,6 +37,7 @@ class Glance(nn.Module):
         nn.init.normal_(self.place.weight, std=0.5)  # where it is, before all
         self.nowhere = nn.Parameter(torch.zeros(width))
         self.out = nn.Linear(width, width)
+        self.logits: Tensor | None = None  # in training: of the last pass, (n, words, places)
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-3.0))
 
@@ -45,6 +46,7 @@ class Glance(nn.Module):
     ) -> Tensor:
         """hidden_states (n, t, c) -> the same. image_grid: (rows, columns) of the image tokens that stand first; None
         where they were read in a pass before, into the cache."""
+        self.logits = None
         tokens = 0 if image_grid is None else image_grid[0] * image_grid[1]
         states = self.norm(hidden_states)
         if image_grid is not None:
@@ -61,6 +63,14 @@ class Glance(nn.Module):
         seen = self._seen(states[:, tokens:], keys, values)
         return hidden_states + F.pad(self.out(seen.to(hidden_states.dtype)), (0, 0, tokens, 0))
 
+    def looks(self, grid: Size) -> Tensor | None:
+        """In training: how much each word of the last pass looked at each place, logits (n, words, fold rows,
+        fold columns); None where it read no words after a picture. grid: (rows, columns) of the image tokens."""
+        if self.logits is None:
+            return None
+        places = self.logits.unflatten(2, (*grid, self.fold, self.fold))
+        return places.transpose(3, 4).flatten(4, 5).flatten(2, 3)
+
     def _values(self, image_nlc: Tensor, grid: Size) -> Tensor:
         """(n, l, fold^2 c): what each place has to say, with where it is."""
         rows, columns = grid
@@ -73,6 +83,8 @@ class Glance(nn.Module):
         places = keys.unflatten(-1, (self.fold**2, self.reach)).flatten(1, 3)
         looks = F.normalize(self.query(words_ntc).float(), dim=-1) @ F.normalize(places.float(), dim=-1).transpose(1, 2)
         logits = self.log_scale.exp() * looks + self.bias
+        if self.training:
+            self.logits = logits
         heard = logits.softmax(-1) @ values.unflatten(-1, (self.fold**2, -1)).flatten(1, 3).float()
         return heard + torch.sigmoid(-logits.logsumexp(-1, keepdim=True)) * self.nowhere
 

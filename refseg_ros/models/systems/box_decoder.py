@@ -21,7 +21,7 @@ from refseg_ros.models.backbones.base import Backbone, Prefix
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.heads.box_prompt import BoxPromptConfig, BoxPromptHead, LossWeights, losses, pointing_loss
 from refseg_ros.models.heads.prompted import PromptedEncoded
-from refseg_ros.models.systems.boxes import list_belief, normalised_boxes, thousandths, with_cells
+from refseg_ros.models.systems.boxes import corner_tokens, list_belief, normalised_boxes, thousandths, with_cells
 from refseg_ros.models.systems.slots import NAMED
 from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, Truth, WordListSystem
 
@@ -111,6 +111,15 @@ class BoxDecoder(WordListSystem):
         """The masks of the answer's boxes, each with its label's number, up to `most`."""
         return [(k, m) for k, masks in enumerate(truth.masks) for m in with_cells(masks)][: self.most]
 
+    def meant(self, conversation: Conversation, truth: Truth, said: Said) -> list[tuple[list[int], Tensor]]:
+        asked = [([end], _union(m)) for end, m in zip(_ends(conversation), truth.masks, strict=False)]
+        if conversation.kind == PLACES:
+            written = [m[0] for m in truth.masks if len(m)]
+        else:
+            written = [m for _, m in self._named(truth)] if conversation.kind == BOXES else []
+        corners = corner_tokens(said, self.backbone.vocabulary) if written else []
+        return asked + [([said.asked + at - 1 for at in c], m) for c, m in zip(corners, written, strict=True)]
+
     def look(self, prefix: Prefix) -> Looked:
         width, height = prefix.vision.geometries[0].padded
         grid = (height // self.config.stride, width // self.config.stride)
@@ -161,9 +170,9 @@ class BoxDecoder(WordListSystem):
         else:
             parts = {}
         pointed = [
-            (n, state, mask)
+            (n, said[n].states[end], mask)
             for n, conversation in enumerate(conversations)
-            for state, mask in zip(_meaning(conversation, said[n]), truths[n].masks, strict=False)
+            for end, mask in zip(_ends(conversation), truths[n].masks, strict=False)
         ]
         if self.weights.pointing and pointed:
             states = torch.stack([state for _, state, _ in pointed])
@@ -174,17 +183,17 @@ class BoxDecoder(WordListSystem):
         return parts
 
 
-def _meaning(conversation: Conversation, said: Said) -> list[Tensor]:
-    """The states that the pointer reads: of a list's phrases, each at its last token; of one phrase, at the question's
-    end; none of a word list, whose answer says it all."""
+def _ends(conversation: Conversation) -> list[int]:
+    """The tokens that the pointer reads: of a list's phrases, each one's last; of one phrase, the question's; none of a
+    word list, whose answer says it all."""
     if conversation.kind not in LISTS:
-        return [said.predicting(0)] if len(conversation.labels) == 1 else []
+        return [len(conversation.question) - 1] if len(conversation.labels) == 1 else []
     ends, at = [], len(LISTS[conversation.kind])
     for label in conversation.labels:
         at += len(label)
         ends.append(max(n for n, (low, high) in enumerate(conversation.offsets) if low < at and high > 0))
         at += len(APART)
-    return [said.states[end] for end in ends]
+    return ends
 
 
 def _union(masks_nhw: Tensor) -> Tensor:

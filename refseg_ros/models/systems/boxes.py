@@ -46,6 +46,23 @@ def normalised_boxes(corners: Sequence[Box], geometry: Geometry) -> Tensor:
     return geometry.boxes_to_input(pixels * torch.tensor([width, height, width, height])).clamp(0, 1)
 
 
+def corner_tokens(answer: Said, vocabulary: Vocabulary) -> list[list[int]]:
+    """For each box that an answer writes, the positions of the tokens of its corners, in the answer."""
+    found: list[list[int]] = []
+    inside = quoted = escaped = False
+    for at, entry in enumerate(vocabulary.symbols(answer.ids)):
+        for byte in entry if isinstance(entry, bytes) else b"":
+            quoted ^= byte == ord('"') and not escaped
+            escaped = byte == ord("\\") and not escaped
+            if not quoted and byte == ord("["):
+                found, inside = ([*found, []] if not inside else [*found[:-1], []]), True
+            elif byte == ord("]"):
+                inside &= quoted
+            elif inside and not quoted and chr(byte).isdigit() and at not in found[-1]:
+                found[-1].append(at)
+    return [tokens for tokens in found if tokens]
+
+
 def list_belief(answer: Said, vocabulary: Vocabulary) -> float:
     """The probability that a list is not empty: of no way to close it right after its bracket."""
     belief, text = 1.0, b""

@@ -21,7 +21,7 @@ from refseg_ros.models.heads.qwen3vl_seg import (
     losses,
     objects_of,
 )
-from refseg_ros.models.systems.boxes import list_belief, normalised_boxes, thousandths, with_cells
+from refseg_ros.models.systems.boxes import corner_tokens, list_belief, normalised_boxes, thousandths, with_cells
 from refseg_ros.models.systems.slots import NAMED
 from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, System, Truth
 
@@ -63,6 +63,15 @@ class Qwen3VLSeg(System):
     def _masks(self, truth: Truth) -> list[Tensor]:
         """Targets that have a cell of their own, up to `most`."""
         return with_cells(truth.masks[0])[: self.most]
+
+    def meant(self, conversation: Conversation, truth: Truth, said: Said) -> list[tuple[list[int], Tensor]]:
+        masks = self._masks(truth)
+        every = truth.masks[0].amax(0) if len(masks) else truth.masks[0].new_zeros(truth.masks[0].shape[1:])
+        corners = [
+            [said.asked + at - 1 for at in (*corner, entry.at + 1)]
+            for corner, entry in zip(corner_tokens(said, self.backbone.vocabulary), said.parsed, strict=True)
+        ]  # and the state of <mask_token> itself, which the head is given
+        return [([said.asked - 1], every), *zip(corners, masks, strict=True)]
 
     def look(self, prefix: Prefix) -> tuple[Qwen3VLSegEncoded, tuple[Geometry, ...]]:
         vision = prefix.vision

@@ -57,6 +57,10 @@ class SlotSystem(System):
         rows = [m if len(m) else m.new_zeros(1, *m.shape[1:]) for truth in truths for m in self._masks(truth)]
         return torch.cat(rows)
 
+    def meant(self, conversation: Conversation, truth: Truth, said: Said) -> list[tuple[list[int], Tensor]]:
+        slots = [at for phrase in said.parsed for at in phrase.segments or (phrase.first,)]
+        return [([said.asked + at - 1], mask) for at, mask in zip(slots, self.truths_of([truth]), strict=True)]
+
     def slots_of(self, rows: Sequence[int], said: Sequence[Said]) -> tuple[Tensor, Tensor, Tensor]:
         """States (s, c) that predicted each slot, which are [SEG] (s,), and whose image each is about (s,)."""
         states, kinds, images = [], [], []

@@ -137,6 +137,11 @@ class System(nn.Module, ABC):
     ) -> dict[str, Tensor]:
         """The head's losses by name, weighted; the text's loss is the trainer's. said: teacher-forced."""
 
+    def meant(self, conversation: Conversation, truth: Truth, said: Said) -> list[tuple[list[int], Tensor]]:
+        """What its words are about, for a backbone that can be taught where to look: positions in question and answer,
+        each with the mask (h, w) that the token after it is about, zeros for nothing. said: teacher-forced."""
+        return []
+
     @property
     def dtype(self) -> torch.dtype:
         """The head's: backbones may run at half precision beside it."""

@@ -34,7 +34,8 @@ class StageConfig:
     the stage ends with whichever are spent first; rates: learning rate of each part that is trained (PARTS); schedule:
     "cosine", "linear" or "constant" after warm_up steps; pictures, conversations: pictures of one process in a batch
     and conversations about each; accumulate: batches in a step; clip: of the gradient's norm; text: "choices" or "all",
-    see step.Step; head_losses False: the text alone teaches; mixture: None for the run's; in a file, what differs."""
+    see step.Step; looking: weight of where words look (CompactVLM); head_losses False: the text alone teaches; mixture:
+    None for the run's; in a file, what differs."""
 
     name: str
     steps: int
@@ -51,6 +52,7 @@ class StageConfig:
     clip: float = 1.0
     text: str = "choices"
     text_weight: float = 1.0
+    looking: float = 1.0
     head_losses: bool = True
     gradient_checkpointing: bool = False
     mixture: MixtureConfig | None = None

@@ -59,7 +59,7 @@ def run_stage(
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )  # fmt: skip
     set_seed(config.seed + number)
-    module = Step(system, stage.text, stage.text_weight, stage.gradient_checkpointing, stage.head_losses)
+    module = Step(system, stage.text, stage.text_weight, stage.gradient_checkpointing, stage.head_losses, stage.looking)
     if stage.gradient_checkpointing:
         system.backbone.decoder.gradient_checkpointing_enable()  # type: ignore[operator]
     groups = trained_groups(system, stage)

@@ -13,6 +13,7 @@ from refseg_ros.models.answers.errors import transcript
 from refseg_ros.models.backbones.base import Backbone, Prefix, VisionFeatures
 from refseg_ros.models.systems.system import Conversation, Said, System, Truth
 from refseg_ros.training.systems.batches import Batch
+from refseg_ros.training.systems.looking import looking_loss
 
 WORTH_A_GROUP = 0.75
 """A second pass is worth it where it leaves at most this share of the tokens."""
@@ -23,17 +24,18 @@ class Step(nn.Module):
 
     text: "choices" teaches the answer where the model chooses, among what it may choose; "all" every token, among
     the whole vocabulary, as published. one_pass: no cache, for gradient checkpointing; then one conversation a picture.
+    looking: weight of where words look, for a backbone that can be taught that.
     """
 
     def __init__(
         self, system: System, text: str = "choices", text_weight: float = 1.0, one_pass: bool = False,
-        head_losses: bool = True,
+        head_losses: bool = True, looking: float = 1.0,
     ) -> None:
         super().__init__()
         if text not in ("choices", "all"):
             raise ValueError(f"text must be 'choices' or 'all', not {text!r}")
         self.system, self.text, self.text_weight = system, text, text_weight
-        self.one_pass, self.head_losses = one_pass, head_losses
+        self.one_pass, self.head_losses, self.looking = one_pass, head_losses, looking
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Losses by name, weighted; their sum is to be minimised."""
@@ -41,7 +43,7 @@ class Step(nn.Module):
         written = [self._written(c, t) for c, t in zip(batch.conversations, batch.truths, strict=True)]
         vision = batch.pictures.vision(system.backbone, batch.indices)
         read = [c.question + w.ids[:-1] for c, w in zip(batch.conversations, written, strict=True)]
-        prefix, states = self._states(vision, batch.rows, read)
+        prefix, states, looks = self._states(vision, batch.rows, read)
         said = []
         for n, (conversation, answer) in enumerate(zip(batch.conversations, written, strict=True)):
             entries = transcript(answer.ids, system.backbone.vocabulary)
@@ -49,6 +51,10 @@ class Step(nn.Module):
             said.append(Said(parsed, answer.ids, states[n].to(system.dtype), len(conversation.question), {}))
         truths = [t.to(vision.tokens_blc.device) for t in batch.truths]
         losses = {"text": self.text_weight * self._text(system.backbone, said, written)}
+        if self.looking and looks:
+            triples = zip(batch.conversations, truths, said, strict=True)
+            loss = looking_loss(looks, [system.meant(*triple) for triple in triples])
+            losses |= {} if loss is None else {"looking": self.looking * loss}
         if self.head_losses:
             looked = system.look(system.for_head(prefix))
             losses |= system.losses(looked, batch.rows, batch.conversations, truths, said)
@@ -61,10 +67,11 @@ class Step(nn.Module):
 
     def _states(
         self, vision: VisionFeatures, about: Sequence[int], read: Sequence[list[int]]
-    ) -> tuple[Prefix, list[Tensor]]:
-        """The images as read, and states (t, c) of each text."""
+    ) -> tuple[Prefix, list[Tensor], list[Tensor]]:
+        """The images as read; states (t, c) of each text; and where each word looks, (t, h, w), where that is known."""
         backbone, device = self.system.backbone, vision.tokens_blc.device
         states: list[Tensor] = [vision.tokens_blc[0]] * len(read)
+        looks: dict[int, Tensor] = {}
         prefix = None if self.one_pass else backbone.prefix(vision)
         if prefix is None and list(about) != list(range(len(vision.tokens_blc))):
             raise ValueError("one_pass needs exactly one conversation a picture")
@@ -79,10 +86,12 @@ class Step(nn.Module):
                 prefix = Prefix(vision, grid, None, None, 0)
             else:
                 out = backbone.extend(backbone.begin(prefix, rows), ids, valid)
-            for n, row in zip(group, out, strict=True):
-                states[n] = row[: len(read[n])]
+            places = backbone.looks(vision.token_grid)
+            for k, n in enumerate(group):
+                states[n] = out[k, : len(read[n])]
+                looks |= {} if places is None else {n: places[k]}
         assert prefix is not None
-        return prefix, states
+        return prefix, states, [looks[n] for n in sorted(looks)]
 
     def _text(self, backbone: Backbone, said: Sequence[Said], written: Sequence[Written]) -> Tensor:
         """Mean cross entropy over the choices, or over all tokens of the answers."""
