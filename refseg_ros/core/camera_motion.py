@@ -23,7 +23,8 @@ WIDTH = 320  # pixels of the picture in which corners are followed
 CORNERS, QUALITY, SPACING = 70, 0.01, 11
 NEIGHBOURS = np.ones((5, 5), np.uint8)
 STEP_SHARE = 0.04  # of the depth, over five pixels: more is an edge
-WINDOW, LEVELS = (13, 13), 3
+WINDOW = (13, 13)
+LEVELS = 2, 3  # of the pyramid: what is quick, and what finds larger steps where that fails
 HYPOTHESES = 32
 CLOSE_M, CLOSE_M_M2 = 0.008, 0.005  # a pair this near fits the pose, at no distance and for each square metre of it
 LEAST, SHARE = 12, 0.4  # pairs that must fit, and their share of those followed
@@ -66,10 +67,10 @@ class CameraMotion:
             before, self._key = None, None
         if self._key is None:
             return self.pose if self._renew(frame, picture) else None
-        found = self._follow(self._key, frame, picture)
+        found = self._found(self._key, frame, picture)
         if found is None and before is not None and self._renew(*before):  # too much has changed since the key frame
             self._step = IDENTITY
-            found = self._follow(self._key, frame, picture)
+            found = self._found(self._key, frame, picture)
         if found is None:
             self._step = IDENTITY
             self._renew(frame, picture)
@@ -96,11 +97,17 @@ class CameraMotion:
         self._last = IDENTITY
         return True
 
-    def _follow(self, key: _Key, frame: Frame, picture: npt.NDArray[np.uint8]) -> tuple[RigidTransform, int] | None:
+    def _found(self, key: _Key, frame: Frame, picture: npt.NDArray[np.uint8]) -> tuple[RigidTransform, int] | None:
+        tries = (self._follow(key, frame, picture, levels) for levels in LEVELS)
+        return next((found for found in tries if found is not None), None)
+
+    def _follow(
+        self, key: _Key, frame: Frame, picture: npt.NDArray[np.uint8], levels: int
+    ) -> tuple[RigidTransform, int] | None:
         """Key from camera, and how many corners agree; None where too few do."""
         places, status, _ = cv2.calcOpticalFlowPyrLK(
             key.picture, picture, key.corners, self._forecast(key, frame, picture.shape[1]),
-            winSize=WINDOW, maxLevel=LEVELS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+            winSize=WINDOW, maxLevel=levels, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
             criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03),
         )  # fmt: skip
         points, there = _lift(frame, np.asarray(places, np.float32).reshape(-1, 2), picture.shape[1])
