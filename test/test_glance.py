@@ -57,15 +57,16 @@ def test_a_glance_sees_the_place_that_is_like_the_word_and_where_that_is():
     glance.place.weight.copy_(torch.eye(8, 4 * FREQUENCIES))
     glance.out.weight.copy_(torch.eye(8))
     word = torch.eye(8)[1]
+    kept = torch.nn.functional.rms_norm(word, (8,))
     states = torch.eye(8)[[0, 0, 0, 1, 0, 0]]  # a grid of 2 x 3: the fourth token is what the word means
-    seen = glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1] - word
+    seen = glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1] - kept
     # Row 1, column 0 of the tokens; its last place is row 3, column 1 of twice as many.
     assert torch.allclose(seen, where((4, 6), 20)[3 * 6 + 1][:8], atol=1e-3)
     glance.nowhere.fill_(7.0)
-    again = glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1] - word
+    again = glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1] - kept
     assert torch.allclose(again, seen, atol=0.1)  # it is somewhere
     glance.bias.fill_(-1e3)
-    nowhere = glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1] - word
+    nowhere = glance(torch.cat([states, word[None]])[None], image_grid=(2, 3))[0, -1] - kept
     assert torch.allclose(nowhere, seen + 7.0, atol=1e-3)
 
 

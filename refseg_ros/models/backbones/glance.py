@@ -2,7 +2,9 @@
 
 What a phrase means is found by comparing its state with those at the image tokens. A decoder that has to write where
 that is needs the outcome of the comparison in its states before its last layers: they turn places into digits. States
-at the image tokens keep their own place roughly only, so a glance says it again.
+at the image tokens keep their own place roughly only, so a glance says it again. And it brings states back to a mean
+square of one: those of a decoder that is trained already are so long that nothing new could be heard beside them, and
+the norms of all that follows know no length.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class Glance(nn.Module):
         """hidden_states (n, t, c) -> the same. image_grid: (rows, columns) of the image tokens that stand first; None
         where they were read in a pass before, into the cache."""
         self.logits = None
+        hidden_states = F.rms_norm(hidden_states, hidden_states.shape[-1:])
         tokens = 0 if image_grid is None else image_grid[0] * image_grid[1]
         states = self.norm(hidden_states)
         if image_grid is not None:
