@@ -1,6 +1,6 @@
 """The systems beside one another: trains what is missing, one run after another on one core, evaluates, compares.
 
-    python bench/compare_systems.py train --only compact_vlm,compact_vlm_boxes  # what all start from; then in any order
+    python bench/compare_systems.py train --only compact_vlm,compact_vlm_boxes  # what others start from; then any order
     python bench/compare_systems.py train --only gsva,lisa_like          # names of runs; without --only all of them
     python bench/compare_systems.py evaluate --test scenes/test          # every finished run, each once
     python bench/compare_systems.py report --test scenes/test            # times, table.md, ablations.md and index.html
@@ -39,7 +39,7 @@ from refseg_ros.evaluation.word_lists import evaluate_word_lists, read_panoptic
 from refseg_ros.training.systems.config import read_config, variants_of
 
 CONFIGS = Path("config/training/systems")
-FIRST = ("compact_vlm", "compact_vlm_boxes")  # what all others start from
+FIRST = ("compact_vlm", "compact_vlm_boxes")  # what the others start from, and no systems themselves
 MAIN = ("box_decoder", "lisa_like", "qwen3vl_seg", "gsva", "mllmseg", "mvp_lm")
 REFERENCE = "compact"  # the default model: evaluated, not trained here
 OUT = Path("out/comparison")

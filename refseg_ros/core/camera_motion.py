@@ -98,6 +98,7 @@ class CameraMotion:
         return True
 
     def _found(self, key: _Key, frame: Frame, picture: npt.NDArray[np.uint8]) -> tuple[RigidTransform, int] | None:
+        """As _follow(), with as few levels as find it."""
         tries = (self._follow(key, frame, picture, levels) for levels in LEVELS)
         return next((found for found in tries if found is not None), None)
 
