@@ -163,22 +163,9 @@ def test_the_first_stage_lists_phrases_and_names_and_points_at_each(folder):
         if task == "naming":
             fits = [n for c, t in drawn for n, m in zip(c.labels, t.masks, strict=True) if len(m)]
             assert set(first.spelled(["box 1", "table"])) <= set(fits) and not {"cat", "dog"} & set(fits)
-    for ask in (first.converse_about_presence, first.converse_about_places):
-        conversation = ask(["the red mug", "a dog"])
-        pieces = [conversation.text[slice(*conversation.offsets[end])] for end in _ends(conversation)]
-        assert pieces == ["mug", "dog"]
-
-
-def test_lists_may_ask_where_each_is(folder):
-    first = assemble("box_decoder", "compact", SMALL | {"head": {"width": 32, "feedforward": 32}})
-    pictures = DatasetPictures(folder, 2)
-    mixture = MixtureConfig(sentences=0, presence=1, places=1, absent=0.5)
-    batch = next(Batches(first, [(pictures, 1.0)], mixture).drawn(stage(conversations=4), seed=3))
-    boxes = {"the blue box": "[75,317,312,617]", "all the boxes": "[75,317,312,617]", "the cat": "no"}
-    for conversation, truth in zip(batch.conversations, batch.truths, strict=True):
-        said = "".join(chr(s) for s in first.write(conversation, truth))
-        assert said == ",".join(boxes[label] for label in conversation.labels)
-    assert torch.isfinite(Step(first).train()(batch)["text"])
+    conversation = first.converse_about_presence(["the red mug", "a dog"])
+    pieces = [conversation.text[slice(*conversation.offsets[end])] for end in _ends(conversation)]
+    assert pieces == ["mug", "dog"]
 
 
 @pytest.mark.parametrize("name", ["box_decoder", "qwen3vl_seg", "gsva", "mllmseg"])
@@ -303,8 +290,8 @@ def test_a_run_starts_from_a_finished_one(tmp_path, folder):
     first = train(written(tmp_path, folder, model="box_decoder", work=str(tmp_path / "first"), options=SMALL | {
         "head": head}, mixture={"sentences": 1, "words": 1, "captions": 1, "presence": 1, "targets": 2}))  # fmt: skip
     given = load_file(first)
-    start = {"work": str(tmp_path / "first"), "parts": ["language", "words", "connector", "head"]}
-    still = [{"name": "one", "steps": 1, "rates": dict.fromkeys(PARTS[:4], 0.0001), "warm_up": 1, "pictures": 1}]
+    start = {"work": str(tmp_path / "first"), "parts": ["language", "glance", "words", "connector", "head"]}
+    still = [{"name": "one", "steps": 1, "rates": dict.fromkeys(PARTS[:5], 0.0001), "warm_up": 1, "pictures": 1}]
     file = written(tmp_path, folder, start=start, stages=still)
     own = load_file(train(file))
     shared = [n for n in own if n in given and given[n].is_floating_point()]
@@ -325,7 +312,13 @@ def test_a_decoder_without_a_glance_goes_on_with_one(tmp_path, folder):
     first, then = (assemble("box_decoder", "compact", {"backbone": b}).eval() for b in (bare, more))
     given = load_file(tmp_path / "bare" / "box_decoder.safetensors")
     first.load_state_dict(given)
-    take_over(then, StartConfig(work=tmp_path / "bare", parts=("language", "words", "connector", "head")))
+    take_over(then, StartConfig(work=tmp_path / "bare", parts=("language", "glance", "words", "connector", "head")))
+    stack = then.backbone.decoder.layers[then.backbone.config.layers]
+    with torch.no_grad():  # what is new in it is heard a little: here not at all
+        for name, parameter in stack.named_parameters():
+            if name.split(".", 1)[1].startswith("out.") or "o_proj" in name or "down_proj" in name:
+                assert parameter.std() < 0.2
+                parameter.zero_()
     pictures = DatasetPictures(folder, most=2)
     prefixes = [s.backbone.prefix(pictures.vision(s.backbone, [0])) for s in (first, then)]
     conversation = first.converse(["the blue box"])
@@ -334,9 +327,9 @@ def test_a_decoder_without_a_glance_goes_on_with_one(tmp_path, folder):
         s.backbone.extend(s.backbone.begin(p, torch.tensor([0])), ids, torch.ones_like(ids, dtype=torch.bool))
         for s, p in zip((first, then), prefixes, strict=True)
     ]
-    assert torch.allclose(*read, atol=1e-5)  # what is new is without effect at first
+    assert torch.allclose(*read, atol=1e-5)  # and everything else is where it was
     # And it looks where the pointer of the first stage points.
-    glance = then.backbone.decoder.layers[then.backbone.config.layers]
+    glance = stack.glance
     grid = prefixes[0].image_states_bchw
     points = first.head.point(grid, read[0][:, -1], torch.tensor([0]))[0]
     keys = glance.key(grid.flatten(2).transpose(1, 2)).unflatten(-1, (4, -1))
@@ -416,7 +409,7 @@ def test_lora_trains_little_and_is_merged(system):
     before = decoder(inputs_embeds=states).last_hidden_state
     tuner = inject(decoder, LoraConfig(rank=2, alpha=4, dropout=0.0))
     groups = loop.trained_groups(system, stage(rates={"language": 1e-3}, lora=LoraConfig(rank=2, alpha=4)))
-    assert len(groups[0]["params"]) == 8 and all(min(p.shape) == 2 for p in groups[0]["params"])
+    assert len(groups[0]["params"]) == 12 and all(min(p.shape) == 2 for p in groups[0]["params"])
     assert torch.allclose(decoder(inputs_embeds=states).last_hidden_state, before, atol=1e-5)
     with torch.no_grad():
         for parameter in groups[0]["params"]:

@@ -1,5 +1,4 @@
-"""Answers that hold no mask: whether each of some things is there ("yes no"), or where ("[95,210,340,455],no"), and a
-caption on its own.
+"""Answers that hold no mask: whether each of some things is there ("yes no"), and a caption on its own.
 
 They teach a language model to see before a head is put on it.
 """
@@ -7,33 +6,18 @@ They teach a language model to see before a head is put on it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
-from refseg_ros.models.answers.boxes import SCALE, after_x0
 from refseg_ros.models.answers.caption import NOT_IN_CAPTIONS
 from refseg_ros.models.answers.errors import AnswerError, Fault, decoded
-from refseg_ros.models.answers.grammar import END, Integer, Symbol, Term, Text, chain, either, literal, spelled
+from refseg_ros.models.answers.grammar import Symbol, Term, Text, chain, either, literal, spelled
 
-YES, NO, AND, THEN = "yes", "no", " ", ","
+YES, NO, AND = "yes", "no", " "
 
 
 def presence(count: int) -> Term:
     """Yes or no of each of `count` phrases, in their order."""
-    return _each(count, AND, either(literal(YES), literal(NO)))
-
-
-def places(count: int) -> Term:
-    """A box in thousandths or no for each of `count` phrases, in their order."""
-    return _each(count, THEN, either(literal(NO), chain(literal("["), Integer(0, SCALE - 1, partial(after_x0, END)))))
-
-
-def place(box: tuple[int, int, int, int] | None) -> str:
-    """One entry of such an answer."""
-    return NO if box is None else f"[{','.join(str(v) for v in box)}]"
-
-
-def _each(count: int, between: str, answer: Term) -> Term:
-    return chain(*([answer] + [literal(between), answer] * (count - 1)))
+    answer = either(literal(YES), literal(NO))
+    return chain(*([answer] + [literal(AND), answer] * (count - 1)))
 
 
 def caption() -> Term:

@@ -23,13 +23,14 @@ from refseg_ros.models.answers import boxes, caption, rejections
 from refseg_ros.models.answers.vocabulary import Vocabulary
 from refseg_ros.models.backbones.base import Backbone, Template, VisionFeatures
 from refseg_ros.models.backbones.geometry import Geometry, Size, letterbox
-from refseg_ros.models.backbones.glance import FREQUENCIES, Glance, where
+from refseg_ros.models.backbones.glance import FREQUENCIES, Glance, GlanceStack, where
 from refseg_ros.models.compact.backbone import CHANNELS, LONG_SIDE, MEAN, STD, mixed
 from refseg_ros.models.compact.backbone import Backbone as EfficientNet
 from refseg_ros.models.compact.language import TextEncoder
 
 SPECIALS = (*boxes.SPECIALS, *rejections.SPECIALS, *caption.SPECIALS)
 STRIDE, FINE = 32, 2
+LITTLE = 0.01  # spread of the weights by which new layers are heard, at first
 COLOURS = 3 * 4 * 4  # a token's mean colours in cells of 8 x 8 pixels
 GLANCE, FOLD = 64, 2  # channels that a glance compares, and places across an image token
 LOOK = 4 * sum(CHANNELS[1:]) + COLOURS
@@ -39,7 +40,7 @@ TEMPLATE = Template(before="", after="[CLS]{question}[SEP]")
 @dataclass(frozen=True, kw_only=True)
 class CompactVLMConfig:
     """The causal decoder. width: of its states; widening: of its feed-forward layers; layers: before the glance at the
-    picture (`backbones/glance.py`); layers_after: after it, 0 for a decoder without one."""
+    picture and the layer that goes with it (`backbones/glance.py`); layers_after: after it, 0 for none of all that."""
 
     width: int = 256
     layers: int = 6
@@ -126,7 +127,7 @@ class CompactVLM(Backbone):
             nn.LayerNorm(LOOK), nn.Linear(LOOK, config.width), nn.GELU(), nn.Linear(config.width, config.width)
         )
         self.place = nn.Linear(4 * FREQUENCIES, config.width)
-        after = 1 + config.layers_after if config.layers_after else 0
+        after = 2 + config.layers_after if config.layers_after else 0
         self._decoder = LlamaModel(
             LlamaConfig(
                 vocab_size=1, hidden_size=config.width, num_hidden_layers=config.layers + after,
@@ -136,7 +137,7 @@ class CompactVLM(Backbone):
             )
         )  # fmt: skip
         if after:
-            self._glance_after(config)
+            self._add_glance(config)
         table = text.net.embeddings.word_embeddings.weight.detach().float()
         words = Words(table, len(tokenizer), own, config.width)
         self._decoder.set_input_embeddings(words)
@@ -145,15 +146,16 @@ class CompactVLM(Backbone):
         self.register_state_dict_post_hook(_leave_out_frozen)
         self.register_load_state_dict_post_hook(_frozen_may_be_missing)
 
-    def _glance_after(self, config: CompactVLMConfig) -> None:
-        """The glance in its place, and what comes after it without effect at first: a decoder that was trained
-        without them goes on from where it was."""
+    def _add_glance(self, config: CompactVLMConfig) -> None:
+        """The last layers become a stack around a glance, which says little at first: a decoder that was trained
+        without it goes on from where it was."""
         layers: Any = self._decoder.layers
-        layers[config.layers] = glance = Glance(config.width, GLANCE, FOLD, config.layers)
-        after = layers[config.layers + 1 :]
-        for linear in (glance.out, *(layer.self_attn.o_proj for layer in after), *(la.mlp.down_proj for la in after)):
-            for parameter in linear.parameters():
-                nn.init.zeros_(parameter)
+        new = layers[config.layers :]
+        for layer in new:
+            for linear in (layer.self_attn.o_proj, layer.mlp.down_proj):
+                nn.init.normal_(linear.weight, std=LITTLE)
+        glance = Glance(config.width, GLANCE, FOLD, config.layers + 1)
+        self._decoder.layers = layers[: config.layers].append(GlanceStack(new[0], glance, new[2:]))
 
     @property
     def decoder(self) -> nn.Module:
@@ -199,8 +201,11 @@ class CompactVLM(Backbone):
 
 
     def looks(self, grid: Size) -> Tensor | None:
-        glance = self._decoder.layers[self.config.layers] if self.config.layers_after else None
-        return glance.looks(grid) if isinstance(glance, Glance) else None
+        if not self.config.layers_after:
+            return None
+        glance = self._decoder.layers[self.config.layers].glance
+        assert isinstance(glance, Glance)
+        return glance.looks(grid)
 
     def _image_extras(
         self, vision: VisionFeatures, before: int, length: int, rows: Tensor | None = None

@@ -1,14 +1,13 @@
-"""A glance: one attention from words to the places of the picture, without positions, between a decoder's layers.
+"""What a decoder gets that has to say where things are: after its layers a glance at the picture, between new layers.
 
 What a phrase means is found by comparing its state with those at the image tokens. A decoder that has to write where
 that is needs the outcome of the comparison in its states before its last layers: they turn places into digits. States
-at the image tokens keep their own place roughly only, so a glance says it again. And it brings states back to a mean
-square of one: those of a decoder that is trained already are so long that nothing new could be heard beside them, and
-the norms of all that follows know no length.
+at the image tokens keep their own place roughly only, so a glance says it again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,9 +19,31 @@ from refseg_ros.models.backbones.geometry import Size
 FREQUENCIES = 8
 
 
+class GlanceStack(nn.Module):
+    """In the place of one more decoder layer: a layer in which words hear what they are about (a box's digits their
+    phrase), the glance, and layers that say where that is.
+
+    It first brings states back to a mean square of one: those of a decoder that is trained already are so long that
+    nothing new could be heard beside them, and the norms of all that follows know no length.
+    """
+
+    def __init__(self, hear: nn.Module, glance: Glance, say: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.hear, self.glance, self.say = hear, glance, nn.ModuleList(say)
+
+    def forward(self, hidden_states: Tensor, *, image_grid: Size | None = None, **others: Any) -> Tensor:
+        """hidden_states (n, t, c) -> the same. image_grid: as Glance takes it; others: as decoder layers take them."""
+        hidden_states = self.hear(F.rms_norm(hidden_states, hidden_states.shape[-1:]), **others)
+        hidden_states = self.glance(hidden_states, image_grid, others.get("past_key_values"))
+        for layer in self.say:
+            hidden_states = layer(hidden_states, **others)
+        return hidden_states
+
+
 class Glance(nn.Module):
-    """In the place of a decoder layer. reach: channels that are compared; fold: each image token stands for
-    fold x fold places. index: of its layer in the cache, where the image's keys and values stand.
+    """One attention from words to the places of the picture, without positions. reach: channels that are compared;
+    fold: each image token stands for fold x fold places. index: of its layer in the cache, where the image's keys and
+    values stand.
 
     A place's weight is a softmax over scaled cosines. One more place has a logit of 0 and stands for "nowhere": its
     weight says how much of `nowhere` is heard, and takes nothing from what the others say.
@@ -43,13 +64,10 @@ class Glance(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(10.0).log())
         self.bias = nn.Parameter(torch.tensor(-3.0))
 
-    def forward(
-        self, hidden_states: Tensor, *, image_grid: Size | None = None, past_key_values: Any = None, **_others: Any
-    ) -> Tensor:
+    def forward(self, hidden_states: Tensor, image_grid: Size | None = None, past_key_values: Any = None) -> Tensor:
         """hidden_states (n, t, c) -> the same. image_grid: (rows, columns) of the image tokens that stand first; None
         where they were read in a pass before, into the cache."""
         self.logits = None
-        hidden_states = F.rms_norm(hidden_states, hidden_states.shape[-1:])
         tokens = 0 if image_grid is None else image_grid[0] * image_grid[1]
         states = self.norm(hidden_states)
         if image_grid is not None:
@@ -57,7 +75,8 @@ class Glance(nn.Module):
             if past_key_values is not None:
                 past_key_values.update(keys, values, self.index)
         else:
-            kept = None if past_key_values is None else past_key_values.layers[self.index]
+            layers = [] if past_key_values is None else past_key_values.layers
+            kept = layers[self.index] if self.index < len(layers) else None
             if kept is None or kept.keys is None:
                 return hidden_states  # no picture
             keys, values = kept.keys, kept.values

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from refseg_ros.models.answers import boxes, plain
 from refseg_ros.models.answers.boxes import BoxEntry
-from refseg_ros.models.answers.grammar import Symbol, Term
+from refseg_ros.models.answers.grammar import Symbol
 from refseg_ros.models.backbones.base import Backbone, Prefix
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.heads.box_prompt import BoxPromptConfig, BoxPromptHead, LossWeights, losses, pointing_loss
@@ -25,10 +25,10 @@ from refseg_ros.models.systems.boxes import corner_tokens, list_belief, normalis
 from refseg_ros.models.systems.slots import NAMED
 from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, Truth, WordListSystem
 
-BOXES, PRESENCE, PLACES, CAPTION = "boxes", "presence", "places", "caption"
+BOXES, PRESENCE, CAPTION = "boxes", "presence", "caption"
 ENTRY_TOKENS = 64  # an entry's tokens but for its label, at the most
 MOST_CAPTION_TOKENS = 60
-LISTS = {PRESENCE: "Is this there: ", PLACES: "Where is this: "}  # of phrases, each asked about on its own
+LIST = "Is this there: "  # and phrases, each asked about on its own
 APART = "; "
 
 
@@ -72,15 +72,8 @@ class BoxDecoder(WordListSystem):
 
     def converse_about_presence(self, phrases: Sequence[str]) -> Conversation:
         """Whether something fits each of these: the cheapest question that teaches what phrases mean."""
-        return self._listed(phrases, plain.presence(len(phrases)), PRESENCE)
-
-    def converse_about_places(self, phrases: Sequence[str]) -> Conversation:
-        """Where the leftmost thing is that fits each of these: the cheapest question that teaches corners."""
-        return self._listed(phrases, plain.places(len(phrases)), PLACES)
-
-    def _listed(self, phrases: Sequence[str], grammar: Term, kind: str) -> Conversation:
         labels = self.spelled(phrases)
-        return self.question(LISTS[kind] + APART.join(labels), labels, grammar, kind)
+        return self.question(LIST + APART.join(labels), labels, plain.presence(len(phrases)), PRESENCE)
 
     def converse_to_caption(self) -> Conversation:
         """What can be seen."""
@@ -101,9 +94,6 @@ class BoxDecoder(WordListSystem):
             return plain.write(self.backbone.vocabulary.spell(truth.caption).rstrip(" ."))
         if conversation.kind == PRESENCE:
             return plain.write(plain.AND.join(plain.YES if len(m) else plain.NO for m in truth.masks))
-        if conversation.kind == PLACES:
-            corners = [thousandths(m[0], truth.geometry, self.step) if len(m) else None for m in truth.masks]
-            return plain.write(plain.THEN.join(plain.place(c) for c in corners))
         entries = [BoxEntry(thousandths(m, truth.geometry, self.step), k) for k, m in self._named(truth)]
         return boxes.write(entries, conversation.labels, False)
 
@@ -113,10 +103,7 @@ class BoxDecoder(WordListSystem):
 
     def meant(self, conversation: Conversation, truth: Truth, said: Said) -> list[tuple[list[int], Tensor]]:
         asked = [([end], _union(m)) for end, m in zip(_ends(conversation), truth.masks, strict=False)]
-        if conversation.kind == PLACES:
-            written = [m[0] for m in truth.masks if len(m)]
-        else:
-            written = [m for _, m in self._named(truth)] if conversation.kind == BOXES else []
+        written = [m for _, m in self._named(truth)] if conversation.kind == BOXES else []
         corners = corner_tokens(said, self.backbone.vocabulary) if written else []
         return asked + [([said.asked + at - 1 for at in c], m) for c, m in zip(corners, written, strict=True)]
 
@@ -186,9 +173,9 @@ class BoxDecoder(WordListSystem):
 def _ends(conversation: Conversation) -> list[int]:
     """The tokens that the pointer reads: of a list's phrases, each one's last; of one phrase, the question's; none of a
     word list, whose answer says it all."""
-    if conversation.kind not in LISTS:
+    if conversation.kind != PRESENCE:
         return [len(conversation.question) - 1] if len(conversation.labels) == 1 else []
-    ends, at = [], len(LISTS[conversation.kind])
+    ends, at = [], len(LIST)
     for label in conversation.labels:
         at += len(label)
         ends.append(max(n for n, (low, high) in enumerate(conversation.offsets) if low < at and high > 0))

@@ -7,11 +7,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from refseg_ros.models.systems.parts import PARTS
 from refseg_ros.training.runs import SYSTEMS, ConfigError, read_yaml
 from refseg_ros.training.systems.mixture import MixtureConfig
 
 SCALES = ("compact", "full")
-PARTS = ("head", "language", "words", "connector", "vision")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,10 @@ def grown(backbone: CompactVLM, own: Mapping[str, Tensor], trained: Mapping[str,
     where that has them, or where no glance is wanted.
 
     own: of the system that starts; trained: of the run it starts from. The glance compares as the pointer of the first
-    stage did (`heads/box_prompt`), from the states that were the last; everything else begins as it was created, which
-    is without effect.
+    stage did (`heads/box_prompt`), from the states that were the last; everything else begins as it was created.
     """
     at = backbone.config.layers
-    decoder, glance = "backbone._decoder.", f"backbone._decoder.layers.{at}."
+    decoder, glance = "backbone._decoder.", f"backbone._decoder.layers.{at}.glance."
     pointer = {n.removeprefix("head.pointer."): t for n, t in trained.items() if n.startswith("head.pointer.")}
     if not backbone.config.layers_after or not pointer or f"{glance}norm.weight" in trained:
         return {}

@@ -121,8 +121,8 @@ def trained_groups(system: System, stage: StageConfig) -> list[dict[str, Any]]:
     """
     chosen: dict[str, list[nn.Parameter]] = {}
     for name, parameter in system.named_parameters():
-        part = part_of(name)
         adapter = "lora_" in name
+        part = "language" if adapter else part_of(name)
         frozen = stage.lora is not None and part == "language" and not adapter
         parameter.requires_grad_(part in stage.rates and not frozen)
         if parameter.requires_grad:

@@ -24,8 +24,7 @@ class MixtureConfig:
     sentences: a few phrases; words: a word list of things; panoptic: one of things and stuff; captions; presence: yes
     or no of many phrases; naming: of many names. A system takes those of its own `tasks` only. absent: share of
     sentences about something absent; phrases: most in one conversation of a joint system; listed: most that presence is
-    asked of, twice as many names; places: share of those lists in which it is asked where each is; names: most in a
-    word list; targets: most of one phrase.
+    asked of, twice as many names; names: most in a word list; targets: most of one phrase.
     """
 
     sentences: float = 1.0
@@ -37,7 +36,6 @@ class MixtureConfig:
     absent: float = 0.3
     phrases: int = 3
     listed: int = 8
-    places: float = 0.0
     names: int = 12
     targets: int = 8
 
@@ -45,9 +43,8 @@ class MixtureConfig:
         weights = tuple(getattr(self, task) for task in TASKS)
         if min(weights) < 0 or sum(weights) <= 0:
             raise ValueError(f"mixture: {', '.join(TASKS)} must be at least 0 and not all 0, not {weights}")
-        for name in ("absent", "places"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"mixture.{name} must be in [0, 1], not {getattr(self, name)}")
+        if not 0 <= self.absent <= 1:
+            raise ValueError(f"mixture.absent must be in [0, 1], not {self.absent}")
         for name in ("phrases", "listed", "names", "targets"):
             if getattr(self, name) < 1:
                 raise ValueError(f"mixture.{name} must be at least 1, not {getattr(self, name)}")
@@ -150,8 +147,7 @@ class Mixture:
 
     def _listed(self, system: System, phrases: Sequence[str]) -> Conversation:
         assert isinstance(system, BoxDecoder)
-        places = self.rng.random() < self.config.places
-        return system.converse_about_places(phrases) if places else system.converse_about_presence(phrases)
+        return system.converse_about_presence(phrases)
 
     def _words(
         self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts, panoptic: bool
