@@ -4,10 +4,10 @@ from __future__ import annotations
 
 PARTS = ("head", "language", "glance", "words", "connector", "vision")
 _PATTERNS = (
+    ("glance", ("hear.", "glance.", "say.")),  # first: it has a place of its own
     ("connector", ("visual.merger.", "deepstack_merger_list.", "multi_modal_projector.")),
     ("connector", ("connector.", "look.", "place.")),
     ("vision", ("visual.", "vision_tower.", "efficientnet.", "swin.", "sam.")),
-    ("glance", ("hear.", "glance.", "say.")),
     ("words", ("embed_tokens.", "lm_head.", "_head.")),
 )
 
