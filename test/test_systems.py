@@ -269,4 +269,4 @@ def test_every_parameter_has_a_part(name):
     names = [n for n, _ in system_of(name).named_parameters()]
     assert {part_of(n) for n in names} == set(PARTS)
     assert all(part_of(n) == "vision" for n in names if "efficientnet" in n)
-    assert all((part_of(n) == "glance") == ("_decoder.layers.1." in n) for n in names)  # after its one layer
+    assert all((part_of(n) == "glance") == ("_decoder.layers.2." in n) for n in names)  # after its two layers
