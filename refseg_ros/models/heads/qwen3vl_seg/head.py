@@ -1,8 +1,9 @@
 """Qwen3-VL-Seg's mask decoder (arXiv 2605.07141): boxes and <mask_token> states of a language model -> masks.
 
 Four parts, named as in the paper: injection.py, queries.py, pixels.py, refinement.py; then a linear IoU head. No
-segmentation model inside. Where the paper is silent the choices are ours: the PixelShuffle stages take the memory's
-features, the fusing convolutions are 1 x 1, and boxes of one answer see one another.
+segmentation model inside. Where the paper is silent the choices are ours: the PixelShuffle stages read the
+memory (two things that look alike differ in their places alone), the fusing convolutions are 1 x 1, and boxes of one
+answer see one another.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Qwen3VLSegHead(nn.Module):
         if height % stride or width % stride:
             raise ValueError(f"an image of {height} x {width} is no multiple of the stride, {stride}")
         grid = (height // stride, width // stride)
-        features, memory = self.injection(maps, states_vchw, grid)
-        return Qwen3VLSegEncoded(memory, *self.pixels(features, image_v3hw))
+        raster, memory = self.injection(maps, states_vchw, grid)
+        return Qwen3VLSegEncoded(memory, *self.pixels(raster, image_v3hw))
 
     def decode(self, encoded: Qwen3VLSegEncoded, objects: Objects) -> Qwen3VLSegOutput:
         """Masks of all objects of all answers."""

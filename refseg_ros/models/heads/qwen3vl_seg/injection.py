@@ -36,17 +36,28 @@ class SpatialFeatureInjection(nn.Module):
         super().__init__()
         width = config.width
         self.language = nn.Conv2d(config.language_width, width, 1)
-        self.position = nn.Parameter(0.02 * torch.randn(1, width, config.places, config.places))
+        self.position = nn.Parameter(legible(width, config.places))
         if config.spatial_injection:
             channels = folded_channels(config.channels, config.strides, config.stride)
             self.taps = nn.ModuleList(Tap(c, width) for c in channels)
             self.fuse = nn.Conv2d(len(channels) * width, width, 1)
 
     def forward(self, maps: Sequence[Tensor], states_vchw: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """Features (v, D, h, w), and the memory (v, h w, D): the same with positions. grid: (height, width)."""
+        """The memory as a raster (v, D, h, w), and as a sequence (v, h w, D). grid: (height, width)."""
         features = F.interpolate(self.language(states_vchw), size=grid, mode="bilinear", align_corners=False)
         if hasattr(self, "taps"):
             tapped = [tap(on_grid(m, grid)) for tap, m in zip(self.taps, maps, strict=True)]
             features = features + self.fuse(torch.cat(tapped, 1))
         position = F.interpolate(self.position, size=grid, mode="bilinear", align_corners=False)
-        return features, (features + position).flatten(2).transpose(1, 2).contiguous()
+        memory = features + position
+        return memory, memory.flatten(2).transpose(1, 2).contiguous()
+
+
+def legible(width: int, places: int) -> Tensor:
+    """(1, width, places, places): what learned positions start from, sines and cosines of columns and rows: from noise
+    a short training learns late where anything is."""
+    at = (torch.arange(places) + 0.5) / places
+    angles = torch.pi * torch.linspace(1, places, -(-width // 4))[:, None] * at
+    waves = torch.cat([angles.sin(), angles.cos()])
+    across, down = waves[:, None, :].expand(-1, places, -1), waves[:, :, None].expand(-1, -1, places)
+    return torch.stack([across, down], 1).flatten(0, 1)[:width][None].clone()
