@@ -31,7 +31,15 @@ from refseg_ros import models
 from refseg_ros.core.instruction import Phrase
 from refseg_ros.core.report import write_json
 from refseg_ros.data.dataset import Sample, read_dataset
-from refseg_ros.evaluation.comparison import Entry, SideBySide, ablation_table, main_table, markdown, write_page
+from refseg_ros.evaluation.comparison import (
+    Entry,
+    SideBySide,
+    ablation_table,
+    main_table,
+    markdown,
+    write_page,
+    write_sheet,
+)
 from refseg_ros.evaluation.evaluate import evaluate
 from refseg_ros.evaluation.speed import unheard
 from refseg_ros.evaluation.system_words import word_list_model
@@ -42,6 +50,7 @@ CONFIGS = Path("config/training/systems")
 FIRST = ("compact_vlm", "compact_vlm_boxes")  # what the others start from, and no systems themselves
 MAIN = ("box_decoder", "lisa_like", "qwen3vl_seg", "gsva", "mllmseg", "mvp_lm")
 REFERENCE = "compact"  # the default model: evaluated, not trained here
+SHOWN, KINDS = MAIN[2:], ("name", "pair", "half-absent", "absent-oov", "relation", "all-of")  # on the sheet
 OUT = Path("out/comparison")
 app = typer.Typer(add_completion=False)
 
@@ -186,6 +195,9 @@ def report(test: Test, limit: Limit = 0, rounds: int = 12, out: Path = OUT) -> N
         for n, r in runs().items() if (r.weights.parent / "curve.png").is_file()
     }  # fmt: skip
     write_page(out / "index.html", tables, SideBySide(samples), pictures, curves)
+    sheet = {n: p for n, p in pictures.items() if n in SHOWN}
+    if sheet:
+        write_sheet(out / "side_by_side.jpg", SideBySide(samples), sheet, KINDS)
     print(markdown(tables[0][1]) + "\n" + markdown(tables[1][1]) + f"\nwrote {out}/index.html")
 
 

@@ -154,3 +154,5 @@ def test_the_comparison_evaluates_times_and_shows_what_is_finished(bench, tmp_pa
     page = (tmp_path / "out/index.html").read_text()
     assert "the mug" in page and page.count("data:image/jpeg") == 2
     assert "mvp_lm" in (tmp_path / "out/table.md").read_text()
+    sheet = cv2.imread(str(tmp_path / "out/side_by_side.jpg"))
+    assert sheet.shape[1] == 300 and sheet.shape[0] > 300  # one model, its name and one request

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ FIGURES = {
     "Pr@0.9": "Pr@.9", "box_accuracy": "box", "GREC_F1_is_1": "GREC",
 }  # fmt: skip
 WORDS = {"PQ": "PQ", "PQ_things": "PQ things", "PQ_stuff": "PQ stuff", "AP": "mask AP"}
+
+
+CELL = (300, 262)  # of a sheet: a picture and what is written under it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +117,39 @@ class SideBySide:
             outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(picture, outlines, -1, WHITE, 2)
         return jpeg_base64(picture)
+
+
+def write_sheet(
+    path: Path, shown: SideBySide, pictures: Mapping[str, Mapping[int, dict[str, Any]]], kinds: Sequence[str]
+) -> None:
+    """Write one picture: a row for the first request of each kind, a column for each model. pictures: as write_page."""
+    rows = [_strip([_lettered(np.full((1, CELL[0], 3), 24, np.uint8), name) for name in pictures])]
+    for kind in kinds:
+        asked = [(n, s) for n, s in zip(shown.chosen, shown.asked, strict=True) if s.kind == kind]
+        for number, sample in asked[:1]:
+            cells = []
+            for found in pictures.values():
+                row = found[number]
+                coded = np.frombuffer(base64.b64decode(row["picture"]), np.uint8)
+                whole = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+                assert whole is not None  # it is our own
+                small = cv2.resize(whole, CELL, interpolation=cv2.INTER_AREA)
+                cells.append(_lettered(small, f"{row['outcome']}, IoU {row['iou']:.2f}"))
+            strip = _strip(cells)
+            rows.append(_lettered(strip, f'{kind}: "{sample.instruction}"'))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.concatenate(rows), [cv2.IMWRITE_JPEG_QUALITY, 80])
+
+
+def _strip(cells: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return np.concatenate(cells, 1)
+
+
+def _lettered(picture_hwc: npt.NDArray[Any], text: str) -> npt.NDArray[Any]:
+    """With a line of text above it. BGR."""
+    line = np.full((20, picture_hwc.shape[1], 3), 24, np.uint8)
+    cv2.putText(line, text, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, WHITE, 1, cv2.LINE_AA)
+    return np.concatenate([line, picture_hwc])
 
 
 def write_page(
