@@ -9,6 +9,7 @@ from refseg_ros.evaluation.calibration import (
     conformal_band,
     expected_calibration_error,
     fit_isotonic,
+    fit_shift,
     fit_temperature,
     held_out_figures,
     reliability,
@@ -31,6 +32,16 @@ def test_a_temperature_is_found_again():
     truth = (rng.random(20_000) < belief).astype(float)
     overconfident = 3.0 * np.log(belief / (1 - belief))
     assert fit_temperature(overconfident, truth) == pytest.approx(3.0, rel=0.05)
+
+
+def test_a_shift_is_found_again():
+    """Scores that all lie under a half, however right their order is."""
+    rng = np.random.default_rng(5)
+    truth = (rng.random(4000) < 0.5).astype(float)
+    logits = 0.3 * (rng.logistic(0, 1, 4000) + 3 * (truth - 0.5)) - 4.0
+    assert fit_shift(logits, truth) == pytest.approx(4.0, abs=0.05)
+    moved = (logits + fit_shift(logits, truth)) / fit_temperature(logits + 4.0, truth)
+    assert np.mean((moved > 0) == truth) > 0.75
 
 
 def test_an_isotonic_map_rises_and_mends_what_no_temperature_can():

@@ -21,7 +21,7 @@ from refseg_ros.models.systems.parts import part_of  # noqa: E402
 from refseg_ros.models.weights import sha256  # noqa: E402
 
 OPTIONS = {"backbone": {"width": 32, "layers": 1, "heads": 2}, "head": {"width": 32, "feedforward": 32}}
-CALIBRATION = {"temperature": 1.0, "thresholds": {"accept": 0.6, "reject": 0.4, "instance": 0.5}}
+CALIBRATION = {"shift": 0.0, "temperature": 1.0, "thresholds": {"accept": 0.6, "reject": 0.4, "instance": 0.5}}
 
 
 def write(folder, name, system, card):

@@ -385,7 +385,8 @@ def test_a_run_ends_with_its_thresholds_or_says_what_is_missing(tmp_path, folder
     with pytest.raises(ConfigError, match="more pictures, or 0"):
         train(written(tmp_path, folder, calibration_pictures=2))
     (weights,) = (tmp_path / "work").glob("*.safetensors")
-    write_calibration(weights, {"temperature": 2.0, "thresholds": {"accept": 0.7, "reject": 0.3, "instance": 0.1}})
+    thresholds = {"accept": 0.7, "reject": 0.3, "instance": 0.1}
+    write_calibration(weights, {"shift": 1.0, "temperature": 2.0, "thresholds": thresholds})
     assert build("gsva", "cpu", weights).thresholds.accept == 0.7
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression, minimize_scalar
+from scipy.optimize import isotonic_regression, minimize, minimize_scalar
 
 FloatArray = npt.NDArray[np.float64]
 MOST_LOG_TEMPERATURE = 3.0
@@ -47,6 +47,20 @@ def fit_temperature(logits: npt.ArrayLike, truth: npt.ArrayLike) -> float:
 
     bounds = (-MOST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE)
     return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded").x))
+
+
+def fit_shift(logits: npt.ArrayLike, truth: npt.ArrayLike) -> float:
+    """What to add to logits before their temperature (Platt scaling), so that 0 means as likely as not: scores that
+    were not taught as probabilities may all lie on one side of it. Raises ValueError for unusable arrays."""
+    x, t = _checked(logits, truth)
+
+    def cross_entropy(found: FloatArray) -> float:
+        scaled = (x + found[0]) / np.exp(np.clip(found[1], -MOST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE))
+        return float(np.mean(np.logaddexp(0.0, scaled) - t * scaled))
+
+    middle = -float(np.median(x))
+    tries = [minimize(cross_entropy, (start, 0.0), method="Nelder-Mead") for start in (0.0, middle)]
+    return float(min(tries, key=lambda found: found.fun).x[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,10 +19,11 @@ def build(name: str, device: str, weights: Path) -> SystemModel:
         if card["name"] != name:
             raise ValueError(f"it belongs to {card['name']}, not to {name}")
         parts, numbers = set(card["parts"]), card["calibration"]
-        thresholds, temperature = Thresholds(**numbers["thresholds"]), float(numbers["temperature"])
+        thresholds = Thresholds(**numbers["thresholds"])
+        shift, temperature = float(numbers["shift"]), float(numbers["temperature"])
         system = assemble(name, card["scale"], card["options"], card["checkpoints"])
     except (KeyError, TypeError, ValueError) as error:
         message = f"The card of {weights} cannot be used ({error}); take the card that belongs to the weights."
         raise RequestError(ErrorCode.MODEL_WEIGHTS, message) from error
     load_strictly(system, weights, card, held=lambda tensor: part_of(tensor) in parts)
-    return SystemModel(name, system, thresholds, temperature, device)
+    return SystemModel(name, system, thresholds, shift, temperature, device)

@@ -25,13 +25,20 @@ class Encoded:
 
 
 class SystemModel:
-    """state: a System with its weights. temperature divides the logit of the belief that something fits."""
+    """state: a System with its weights. The logit of the belief that something fits is moved by shift, then divided by
+    temperature."""
 
     def __init__(
-        self, name: str, system: System, thresholds: Thresholds, temperature: float = 1.0, device: str = "cpu"
+        self,
+        name: str,
+        system: System,
+        thresholds: Thresholds,
+        shift: float = 0.0,
+        temperature: float = 1.0,
+        device: str = "cpu",
     ) -> None:
         self.name, self.device, self.thresholds = name, device, thresholds
-        self._temperature = temperature
+        self._shift, self._temperature = shift, temperature
         self._system: System | None = system.to(device).eval()
 
     @property
@@ -77,7 +84,7 @@ class SystemModel:
 
     def _calibrated(self, belief: float) -> float:
         logit = torch.logit(torch.tensor(belief, dtype=torch.float64), eps=1e-9)
-        return float((logit / self._temperature).sigmoid())
+        return float(((logit + self._shift) / self._temperature).sigmoid())
 
     def close(self) -> None:
         """Let go of the networks."""

@@ -1,8 +1,9 @@
 """Thresholds of a trained system: fitted on validation pictures, free-running, and written to its card.
 
-Beliefs become verdicts as the default model's do: a temperature and a conformal band (evaluation.calibration). A model
-that believes some absent phrases with certainty, as one that never rejects, cannot keep the stated rates: its card says
-so, and one half is the threshold. The score from which a candidate is meant is the one with the best masks.
+Beliefs become verdicts as the default model's do: a temperature and a conformal band (evaluation.calibration), after a
+shift, since not every system's belief was taught as one. A model that believes some absent phrases with certainty, as
+one that never rejects, cannot keep the stated rates: its card says so, and one half is the threshold. The score from
+which a candidate is meant is the one with the best masks.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refseg_ros.evaluation.calibration import Calibration, ErrorRates, calibrate
+from refseg_ros.evaluation.calibration import Calibration, ErrorRates, calibrate, fit_shift
 from refseg_ros.models.systems.system import PhraseAnswer, System, Truth
 from refseg_ros.training.systems.facts import PictureSet
 from refseg_ros.training.systems.mixture import Mixture, MixtureConfig
@@ -89,19 +90,24 @@ def fitted(rows: Sequence[Judged], rates: ErrorRates = RATES) -> dict[str, Any]:
     if found is None:
         thresholds = {"accept": 0.5, "reject": 0.5, "instance": instance}
         why = "absent phrases are believed with certainty: no threshold keeps the rates"
-        return {"temperature": 1.0, "thresholds": thresholds, "uncalibrated": why, "measured": measured}
-    thresholds = {"accept": found.band.accept, "reject": found.band.reject, "instance": instance}
-    out = {"temperature": found.temperature, "thresholds": thresholds, "rates": asdict(found.rates)}
-    return out | {"measured": measured}
+        return {"shift": 0.0, "temperature": 1.0, "thresholds": thresholds, "uncalibrated": why, "measured": measured}
+    shift, calibration = found
+    band = calibration.band
+    thresholds = {"accept": band.accept, "reject": band.reject, "instance": instance}
+    out = {"shift": shift, "temperature": calibration.temperature, "thresholds": thresholds}
+    return out | {"rates": asdict(calibration.rates), "measured": measured}
 
 
-def _belief(rows: Sequence[Judged], rates: ErrorRates) -> Calibration | None:
+def _belief(rows: Sequence[Judged], rates: ErrorRates) -> tuple[float, Calibration] | None:
+    """Shift and calibration; None where no threshold keeps the rates."""
     belief = np.clip([r.belief for r in rows], LEAST, 1 - LEAST)
     certain = [r.belief >= 1 - LEAST for r in rows if not r.there]
     if certain and np.mean(certain) > rates.false_accept:
         return None
     logits = np.log(belief) - np.log1p(-belief)
-    return calibrate(logits, [float(r.there) for r in rows], [r.image for r in rows], rates)
+    there = [float(r.there) for r in rows]
+    shift = fit_shift(logits, there)
+    return shift, calibrate(logits + shift, there, [r.image for r in rows], rates)
 
 
 def write_calibration(weights: Path, calibration: dict[str, Any]) -> None:

@@ -100,7 +100,9 @@ def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, A
         "parts": parts,
         "checkpoints": {name: _as_used(value) for name, value in config.checkpoints.items()},
         "parameters": sum(t.numel() for t in tensors.values()),
-        "calibration": {"temperature": 1.0, "thresholds": {"accept": 0.5, "reject": 0.5, "instance": 0.5}},
+        "calibration": {
+            "shift": 0.0, "temperature": 1.0, "thresholds": {"accept": 0.5, "reject": 0.5, "instance": 0.5},
+        },
         "trained": {"stages": [s.name for s in config.stages], "last": curve[-1] if curve else None},
     }
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
