@@ -3,7 +3,8 @@
     python bench/compare_systems.py train --only compact_vlm,compact_vlm_boxes  # what others start from; then any order
     python bench/compare_systems.py train --only gsva,lisa_like          # names of runs; without --only all of them
     python bench/compare_systems.py evaluate --test scenes/test          # every finished run, each once
-    python bench/compare_systems.py report --test scenes/test            # times, table.md, ablations.md and index.html
+    python bench/compare_systems.py report --test scenes/test            # times, table.md, ablations.md, index.html
+                                                                         # and side_by_side.jpg
 
 Every step can be stopped and started again: a run resumes from its checkpoint, a finished one is left alone, and an
 evaluation is made again only where weights, card or dataset have changed. Evaluations of one run with several

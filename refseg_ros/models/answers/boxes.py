@@ -37,11 +37,11 @@ def grammar(labels: Sequence[str], most: int = 20, with_mask: bool = True) -> Te
     """Lists of up to `most` boxes with these labels (as Vocabulary.spell() gives them)."""
     mask = literal(',"mask":"', (MASK_START,), (MASK,), (MASK_END,), '"}') if with_mask else literal("}")
     tail = chain(literal(',"label":'), _label(labels), mask)
-    item = chain(literal('{"bbox_2d":['), Integer(0, SCALE - 1, partial(after_x0, tail)))
+    item = chain(literal('{"bbox_2d":['), Integer(0, SCALE - 1, partial(_after_x0, tail)))
     return chain(literal("["), either(END, repeated(item, literal(","), most)), literal("]"))
 
 
-def after_x0(tail: Term, x0: int) -> Term:
+def _after_x0(tail: Term, x0: int) -> Term:
     """The other three corners, the bracket that closes them, and what follows it."""
     return chain(literal(","), Integer(0, SCALE - 1, partial(_after_y0, tail, x0)))
 
