@@ -3,8 +3,7 @@
     python bench/compare_systems.py train --only compact_vlm,compact_vlm_boxes  # what others start from; then any order
     python bench/compare_systems.py train --only gsva,lisa_like          # names of runs; without --only all of them
     python bench/compare_systems.py evaluate --test scenes/test          # every finished run, each once
-    python bench/compare_systems.py report --test scenes/test            # times, table.md, ablations.md, index.html
-                                                                         # and side_by_side.jpg
+    python bench/compare_systems.py report --test scenes/test            # times, three tables, a page and a sheet
 
 Every step can be stopped and started again: a run resumes from its checkpoint, a finished one is left alone, and an
 evaluation is made again only where weights, card or dataset have changed. Evaluations of one run with several
@@ -36,6 +35,7 @@ from refseg_ros.evaluation.comparison import (
     Entry,
     SideBySide,
     ablation_table,
+    kinds_table,
     main_table,
     markdown,
     write_page,
@@ -169,7 +169,7 @@ def _loaded(run: Run | None) -> models.base.Segmenter:
 
 @app.command()
 def report(test: Test, limit: Limit = 0, rounds: int = 12, out: Path = OUT) -> None:
-    """Time the models in turns, then write the tables and the page from what has been evaluated."""
+    """Time the models in turns, then write table.md, kinds.md, ablations.md, index.html and side_by_side.jpg."""
     import torch
 
     torch.set_num_threads(1)
@@ -187,9 +187,12 @@ def report(test: Test, limit: Limit = 0, rounds: int = 12, out: Path = OUT) -> N
             name=name, report=row["report"], parameters=row["parameters"], about=about, of=run.of if run else "",
             ms=ms.get(name, {}),
         ))  # fmt: skip
-    tables = [("Test set", main_table(entries)), ("Ablations", ablation_table(entries))]
-    (out / "table.md").write_text(markdown(tables[0][1]), encoding="utf-8")
-    (out / "ablations.md").write_text(markdown(tables[1][1]), encoding="utf-8")
+    tables = [
+        ("Test set", main_table(entries)), ("gIoU by kind of instruction", kinds_table(entries)),
+        ("Ablations", ablation_table(entries)),
+    ]  # fmt: skip
+    for name, (_, table) in zip(("table", "kinds", "ablations"), tables, strict=True):
+        (out / f"{name}.md").write_text(markdown(table), encoding="utf-8")
     pictures = {n: {int(k): v for k, v in row["pictures"].items()} for n, row in found.items() if "-" not in n}
     curves = {
         n: base64.b64encode((r.weights.parent / "curve.png").read_bytes()).decode()
@@ -199,7 +202,7 @@ def report(test: Test, limit: Limit = 0, rounds: int = 12, out: Path = OUT) -> N
     sheet = {n: p for n, p in pictures.items() if n in SHOWN}
     if sheet:
         write_sheet(out / "side_by_side.jpg", SideBySide(samples), sheet, KINDS)
-    print(markdown(tables[0][1]) + "\n" + markdown(tables[1][1]) + f"\nwrote {out}/index.html")
+    print("\n".join(markdown(table) for _, table in tables) + f"\nwrote {out}/index.html")
 
 
 def timed(shown: dict[str, Run | None], samples: list[Sample], rounds: int) -> dict[str, dict[str, float]]:

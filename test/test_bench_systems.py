@@ -86,15 +86,17 @@ def test_only_the_weights_that_a_token_needs_are_counted(bench):
 REPORT = {
     "gIoU": 0.5, "cIoU": 0.4, "N_acc": 0.6, "T_acc": None, "Pr@0.7": 0.3, "Pr@0.8": 0.2, "Pr@0.9": 0.1,
     "box_accuracy": 0.7, "GREC_F1_is_1": 0.4, "intervals_95": {"gIoU": [0.4, 0.6]},
+    "by_type": {"name": {"count": 7, "gIoU": 0.25}},
 }  # fmt: skip
 
 
 def test_the_tables_hold_every_model_once_and_variants_in_a_table_of_their_own():
-    from refseg_ros.evaluation.comparison import Entry, ablation_table, main_table, markdown
+    from refseg_ros.evaluation.comparison import Entry, ablation_table, kinds_table, main_table, markdown
 
     words = {"PQ": 0.2, "PQ_things": 0.1, "PQ_stuff": 0.9, "AP": 0.05}
+    more = REPORT | {"by_type": REPORT["by_type"] | {"pair": {"count": 3, "gIoU": 0.75}}}
     entries = [
-        Entry(name="gsva", report=REPORT, parameters=7_000_000, ms={"first": 50.0, "further": 20.04}),
+        Entry(name="gsva", report=more, parameters=7_000_000, ms={"first": 50.0, "further": 20.04}),
         Entry(name="mvp_lm", report=REPORT | {"word_lists": words}),
         Entry(name="gsva-whole", report=REPORT, about="nothing", of="gsva"),
         Entry(name="gsva-no_rejection", report=REPORT | {"N_acc": 0.0}, about="without [REJ]", of="gsva"),
@@ -102,6 +104,8 @@ def test_the_tables_hold_every_model_once_and_variants_in_a_table_of_their_own()
     table = main_table(entries)
     assert [row[0] for row in table] == ["model", "gsva", "mvp_lm"] and {len(row) for row in table} == {len(table[0])}
     assert table[1][-3:] == ["7.00M", "50.0", "20.0"] and "0.900" in table[2] and "0.500 [0.40, 0.60]" in table[1]
+    kinds = kinds_table(entries)
+    assert kinds == [["kind", "count", "gsva", "mvp_lm"], ["name", "7", "0.250", "0.250"], ["pair", "3", "0.750", "-"]]
     parts = ablation_table(entries)
     assert [row[:2] for row in parts[1:]] == [["gsva", "nothing"], ["gsva", "without [REJ]"]]
     lines = markdown(table).splitlines()
@@ -153,6 +157,6 @@ def test_the_comparison_evaluates_times_and_shows_what_is_finished(bench, tmp_pa
     module.report(tmp_path, rounds=1, out=tmp_path / "out")
     page = (tmp_path / "out/index.html").read_text()
     assert "the mug" in page and page.count("data:image/jpeg") == 2
-    assert "mvp_lm" in (tmp_path / "out/table.md").read_text()
+    assert all("mvp_lm" in (tmp_path / f"out/{name}.md").read_text() for name in ("table", "kinds"))
     sheet = cv2.imread(str(tmp_path / "out/side_by_side.jpg"))
     assert sheet.shape[1] == 300 and sheet.shape[0] > 300  # one model, its name and one request

@@ -25,8 +25,6 @@ FIGURES = {
     "Pr@0.9": "Pr@.9", "box_accuracy": "box", "GREC_F1_is_1": "GREC",
 }  # fmt: skip
 WORDS = {"PQ": "PQ", "PQ_things": "PQ things", "PQ_stuff": "PQ stuff", "AP": "mask AP"}
-
-
 CELL = (300, 262)  # of a sheet: a picture and what is written under it
 
 
@@ -66,6 +64,18 @@ def ablation_table(entries: Sequence[Entry]) -> list[list[str]]:
             words = entry.report.get("word_lists", {})
             figures = [_figure(entry.report, f) for f in FIGURES]
             rows.append([entry.of, entry.about, *figures, *(cell(words.get(w)) for w in WORDS)])
+    return rows
+
+
+def kinds_table(entries: Sequence[Entry]) -> list[list[str]]:
+    """Heads, then gIoU of each kind of instruction, a column for each model that is no ablation."""
+    shown = [e for e in entries if not e.of]
+    kinds = sorted({kind for e in shown for kind in e.report["by_type"]})
+    rows = [["kind", "count", *(e.name for e in shown)]]
+    for kind in kinds:
+        found = [e.report["by_type"].get(kind, {}) for e in shown]
+        count = max(row.get("count", 0) for row in found)
+        rows.append([kind, str(count), *(cell(row.get("gIoU")) for row in found)])
     return rows
 
 
