@@ -35,8 +35,9 @@ class FeatureFusion(nn.Module):
         inputs = 0
         if config.vision_detail:
             channels = sum(folded_channels(config.channels, config.strides, config.stride))
-            same = channels == width
-            self.vision = nn.Identity() if same else nn.Conv2d(channels, width, 1)
+            # Other maps than the ViT's are normalised first: raw ones drown the language model's, which are short.
+            other = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
+            self.vision = nn.Identity() if channels == width else other
             inputs += 1
         if config.language_semantics:
             self.language = nn.Linear(config.language_width, width)
@@ -51,7 +52,7 @@ class FeatureFusion(nn.Module):
         """(v, t, D) on a raster of twice the grid `tokens` (height, width) of the language states."""
         grid, parts = (2 * tokens[0], 2 * tokens[1]), []
         if hasattr(self, "vision"):
-            raw = self.vision(gathered(maps, grid)).flatten(2).transpose(1, 2)
+            raw = self.vision(gathered(maps, grid).flatten(2).transpose(1, 2))
             parts.append(raw)
         if hasattr(self, "language"):
             semantic = self.language(states_vlc)
