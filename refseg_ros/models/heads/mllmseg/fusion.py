@@ -35,9 +35,9 @@ class FeatureFusion(nn.Module):
         inputs = 0
         if config.vision_detail:
             channels = sum(folded_channels(config.channels, config.strides, config.stride))
-            # Other maps than the ViT's are normalised first: raw ones drown the language model's, which are short.
-            other = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, width))
-            self.vision = nn.Identity() if channels == width else other
+            self.vision = nn.Sequential()  # as published; maps of another width are projected
+            if channels != width:  # and normalised first: raw ones drown the language model's, which are short
+                self.vision.extend((nn.LayerNorm(channels), nn.Linear(channels, width)))
             inputs += 1
         if config.language_semantics:
             self.language = nn.Linear(config.language_width, width)
