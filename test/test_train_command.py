@@ -65,12 +65,15 @@ def test_the_examples_are_configurations(example):
         ("  masks:", "  other:", "stages must name masks"),
         ("stages:", "stages: [", "is not YAML"),
         ("/scenes", "/nowhere", "generate the scenes"),
+        ("threads: 1", "threads: 1\nstart: none.safetensors", "there is no weights file none.safetensors"),
+        ("threads: 1", "threads: 1\nstart: {folder}/c.yaml", "single-mask is always trained from nothing"),
+        ("minutes: 0.01", "minutes: 0", "name weights under start"),
     ],
 )
 def test_a_wrong_configuration_is_a_wrong_command_line(folder, capsys, old, new, said):
     text = GOOD.format(folder=folder)
     assert old in text
-    assert train(folder, text.replace(old, new, 1)) == 64
+    assert train(folder, text.replace(old, new.format(folder=folder), 1)) == 64
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
     assert not (folder / "work").exists()

@@ -1,5 +1,6 @@
 """Training's parts on toy arrays: pictures, targets, losses, batches, resuming, calibration."""
 
+import dataclasses
 import importlib.util
 import json
 import random
@@ -13,7 +14,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
+from safetensors.torch import load_file  # noqa: E402
+
 from refseg_ros.evaluation.calibration import Band, Calibration, ErrorRates  # noqa: E402
+from refseg_ros.models.compact import SHIPPED  # noqa: E402
 from refseg_ros.models.compact.backbone import CHANNELS, Backbone, network_input  # noqa: E402
 from refseg_ros.models.compact.instances import InstanceHead  # noqa: E402
 from refseg_ros.models.compact.language import LanguageHead  # noqa: E402
@@ -336,3 +340,19 @@ def test_judging_names_the_owners_of_what_is_meant():
     torch.nn.init.constant_(head.meant.bias, 50.0)  # everything is meant
     rows = language.judge(head, [_tokens([4, -1]), _tokens([0])], said)
     assert [(r.scene, r.type, r.picked) for r in rows] == [(0, "name", frozenset({4, -1}))]
+
+
+def test_a_stage_without_minutes_keeps_the_weights_it_was_given(config):
+    """Training goes on from weights that are there, and what gets no minutes stays as it was."""
+    for split in ("train", "val"):
+        _store(config.scenes / split, 0)
+    shipped = load_file(SHIPPED)
+    told = dataclasses.replace(config, minutes=0, start=SHIPPED)
+    instances.run(told)
+    language.read(told)
+    kept = loop.averaged(config.work / "instances.pt")
+    assert all(torch.equal(value, shipped[f"instances.{name}"].float()) for name, value in kept.items())
+    language.run(config)
+    read, after = (loop.averaged(config.work / f"{name}.pt") for name in ("reading", "language"))
+    assert torch.equal(read["word.1.weight"], shipped["language.word.1.weight"].float())
+    assert not torch.equal(after["word.1.weight"], read["word.1.weight"])

@@ -10,7 +10,7 @@ from pathlib import Path
 class TrainingConfig:
     """scenes: folder with train/ and val/; work: caches, checkpoints, curves; minutes: wall clock of one stage;
     steps: its length instead, where it is not 0;
-    workers: processes that prepare pictures, 0 for none of their own."""
+    workers: processes that prepare pictures, 0 for none of their own; start: weights to begin with, or from nothing."""
 
     scenes: Path
     work: Path
@@ -23,6 +23,7 @@ class TrainingConfig:
     seed: int = 0
     most_scenes: int = 5000
     workers: int = 0
+    start: Path | None = None
 
     def __post_init__(self) -> None:
         for item in fields(self):

@@ -14,6 +14,7 @@ from refseg_ros.models.compact.instances import GRID_STRIDE, InstanceHead, apply
 from refseg_ros.training.config import TrainingConfig, training_files
 from refseg_ros.training.loop import averaged, seed_of, train
 from refseg_ros.training.pictures import Picture, batches, plain
+from refseg_ros.training.starting import starting_heads
 
 VALIDATION_SCENES = 60
 MIN_AREA = 24  # mask pixels below which an object is not taught
@@ -154,8 +155,7 @@ def without_some_depth(batch: Picture, share: float, rng: torch.Generator) -> Pi
 
 def run(config: TrainingConfig) -> None:
     """Train the head; <work>/instances.pt holds it."""
-    torch.manual_seed(config.seed)
-    head, backbone = InstanceHead(), Backbone()
+    head, backbone = starting_heads(config).instances, Backbone()
     seed = seed_of(config, config.work / "instances.pt")
     rng = torch.Generator().manual_seed(seed)
     paths = training_files(config.scenes / "train", config.most_scenes)

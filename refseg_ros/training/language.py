@@ -18,6 +18,7 @@ from refseg_ros.training.config import TrainingConfig, training_files
 from refseg_ros.training.instances import trained_instances
 from refseg_ros.training.loop import averaged, processes, seed_of, train
 from refseg_ros.training.phrases import Asked, Phrases, grouped, read_phrases
+from refseg_ros.training.starting import starting_heads
 from refseg_ros.training.tokens import TokenSet, found_tokens, true_tokens
 
 PHRASES_PER_SCENE = 4
@@ -108,8 +109,8 @@ def draw(
 
 
 def read(config: TrainingConfig) -> None:
-    """Stage `reading`: from nothing, on true masks; <work>/reading.pt holds it."""
-    teach("reading", config, LanguageHead(), lessons(config, found=False))
+    """Stage `reading`: on true masks; <work>/reading.pt holds it."""
+    teach("reading", config, starting_heads(config).language, lessons(config, found=False))
 
 
 def run(config: TrainingConfig) -> None:

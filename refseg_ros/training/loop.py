@@ -36,6 +36,7 @@ def train(
 
     step() is given the module to call, on its device, and gives the losses of one batch by name; their sum is
     minimised. The checkpoint keeps the moving average of the weights where validate()'s first figure was best.
+    Without minutes or steps the module is kept as it is.
     """  # fmt: skip
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16")
     checkpoint = config.work / f"{name}.pt"
@@ -52,11 +53,17 @@ def train(
         average.load_state_dict(state["average"])
         spent, steps, curve, best = state["spent"], state["steps"], state["curve"], state["best"]
     prepared, optimizer = accelerator.prepare(module, optimizer)
-    total, last_report = config.minutes * 60, 0.0
+    last_report = 0.0
     running: dict[str, float] = {}
     mark = time.monotonic()
     module.train()
-    share = steps / config.steps if config.steps else spent / total
+    share = _share(config, steps, spent)
+    if share >= 1 and not checkpoint.exists() and accelerator.is_main_process:
+        best["weights"] = _of(average)
+        _write(
+            checkpoint, module=module.state_dict(), optimizer=optimizer.state_dict(), average=average.state_dict(),
+            spent=spent, steps=steps, curve=curve, best=best,
+        )  # fmt: skip
     while share < 1:
         rate = config.learning_rate * min(1.0, (steps + 1) / 200) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
         for group in optimizer.param_groups:
@@ -72,7 +79,7 @@ def train(
             running[key] = 0.98 * running.get(key, float(value.detach())) + 0.02 * float(value.detach())
         now = time.monotonic()
         spent, mark = _agreed(accelerator, spent + now - mark), now
-        share = steps / config.steps if config.steps else spent / total
+        share = _share(config, steps, spent)
         if spent - last_report > REPORT_S or share >= 1:
             last_report = spent
             if accelerator.is_main_process:
@@ -91,6 +98,13 @@ def train(
             module.train()
             mark = time.monotonic()
     accelerator.free_memory()
+
+
+def _share(config: TrainingConfig, steps: int, spent: float) -> float:
+    """How much of the stage is done, 1 for all."""
+    if config.steps:
+        return steps / config.steps
+    return spent / (60 * config.minutes) if config.minutes else 1.0
 
 
 def _agreed(accelerator: Accelerator, seconds: float) -> float:

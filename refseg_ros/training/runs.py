@@ -37,8 +37,8 @@ class StageConfig:
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """scenes: folder with train/ and val/; work: caches, checkpoints and curves; target: the weights file, without it
-    the model's own; stages: by name; most_scenes: of each split;
-    workers: processes that prepare pictures, besides."""
+    the model's own; stages: by name; most_scenes: of each split; workers: processes that prepare pictures, besides;
+    start: weights of the model that training goes on from, without it from nothing."""
 
     scenes: Path
     work: Path
@@ -49,10 +49,18 @@ class RunConfig:
     most_scenes: int = 5000
     depth_dropout: float = 0.25
     workers: int = 0
+    start: Path | None = None
 
     def __post_init__(self) -> None:
         if self.threads < 1 or self.most_scenes < 1:
             raise ConfigError(f"threads and most_scenes must be at least 1, not {self.threads} and {self.most_scenes}")
+        if self.start is not None and not self.start.is_file():
+            raise ConfigError(f"start: there is no weights file {self.start}.")
+        for name, stage in self.stages.items():
+            if not (stage.minutes or self.start or (self.work / f"{name}.pt").is_file()):
+                raise ConfigError(
+                    f"stages.{name}: 0 minutes leave a stage as it is; name weights under start, or give it minutes."
+                )
 
     def stage(self, name: str) -> TrainingConfig:
         """What one stage is told. Raises ConfigError for scenes that are not there."""
@@ -61,7 +69,7 @@ class RunConfig:
             return TrainingConfig(
                 self.scenes, self.work, minutes=of_stage.minutes, batch=of_stage.batch, seed=self.seed,
                 learning_rate=of_stage.learning_rate, depth_dropout=self.depth_dropout, threads=self.threads,
-                most_scenes=self.most_scenes, workers=self.workers,
+                most_scenes=self.most_scenes, workers=self.workers, start=self.start,
             )  # fmt: skip
         except ValueError as error:
             raise ConfigError(str(error)) from error
@@ -70,11 +78,12 @@ class RunConfig:
 @dataclass(frozen=True)
 class Trainer:
     """stages: the names that a configuration has to have; run: trains and writes the weights; validation: the fewest
-    scenes that scenes/val must hold for what comes at the end."""
+    scenes that scenes/val must hold for what comes at the end; starts: whether it can go on from given weights."""
 
     stages: tuple[str, ...]
     run: Callable[[RunConfig], None] = field(repr=False)
     validation: int = 1
+    starts: bool = False
 
 
 def _compact(config: RunConfig) -> None:
@@ -138,7 +147,7 @@ def _single_mask(config: RunConfig) -> None:
 TRAINERS: Mapping[str, Trainer] = MappingProxyType(
     {
         # A false accept rate of 2 % can be promised from 49 images with an absent phrase on.
-        "compact": Trainer(("instances", "reading", "language"), _compact, validation=60),
+        "compact": Trainer(("instances", "reading", "language"), _compact, validation=60, starts=True),
         "single-mask": Trainer(("masks",), _single_mask),
     }
 )
@@ -212,6 +221,8 @@ def run_file(path: Path) -> None:
         raise ConfigError(f"model must be one of {', '.join((*TRAINERS, *SYSTEMS))}, not {name!r}.")
     trainer = TRAINERS[name]
     config = run_config(content, trainer)
+    if config.start is not None and not trainer.starts:
+        raise ConfigError(f"start: {name} is always trained from nothing; leave the field out.")
     for stage in trainer.stages:
         config.stage(stage)
     for split, least in (("train", 1), ("val", trainer.validation)):
