@@ -113,6 +113,18 @@ def test_instance_losses_are_finite_and_reach_every_parameter():
     assert all(p.grad is not None for p in head.parameters())
 
 
+def test_a_small_thing_is_taught_as_often_as_a_large_one():
+    ids = torch.full((256, 256), -1, dtype=torch.int8)
+    ids[10:200, 10:200], ids[220:232, 220:232] = 0, 1
+    _, cells, owners = instances.targets(ids)
+    shares = instances.share_of_object(owners)
+    assert (owners == 0).sum() > 20 and (owners == 1).sum() == 1 and len(cells) > instances.CELLS_PER_IMAGE
+    assert shares[owners == 0].sum() == pytest.approx(1) and shares[owners == 1].tolist() == [1]
+    rng = torch.Generator().manual_seed(0)
+    chosen = [owners[instances.drawn_cells(owners, rng)] for _ in range(20)]
+    assert sum(bool((c == 1).any()) for c in chosen) >= 19
+
+
 def test_points_lie_in_the_picture_and_near_their_own_object():
     ids, owners = _ids(), torch.tensor([0, 1, 1])
     points = instances.sample_points(ids, owners, torch.Generator().manual_seed(0))

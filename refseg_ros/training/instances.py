@@ -64,6 +64,18 @@ def sample_points(ids_hw: Tensor, owners: Tensor, rng: torch.Generator) -> Tenso
     return torch.minimum(torch.cat([near, far], 1), shape - 1).long()
 
 
+def share_of_object(owners: Tensor) -> Tensor:
+    """Of cells (P,), each by its object: one over how many cells the object has. A mug seen from near has twenty, and a
+    lemon far away has one."""
+    _, which, counts = owners.unique(return_inverse=True, return_counts=True)
+    return 1 / counts[which]
+
+
+def drawn_cells(owners: Tensor, rng: torch.Generator) -> Tensor:
+    """Which of the cells (P,) are taught in this step, each object's as often as another's: at most CELLS_PER_IMAGE."""
+    return torch.multinomial(share_of_object(owners), min(len(owners), CELLS_PER_IMAGE), generator=rng)
+
+
 def losses(outputs: tuple[Tensor, Tensor, Tensor], ids_bhw: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
     """Objectness (focal) and masks (Dice + BCE at sampled points) of one batch of InstanceHead's outputs. ids: on the
     processor."""
@@ -74,15 +86,19 @@ def losses(outputs: tuple[Tensor, Tensor, Tensor], ids_bhw: Tensor, rng: torch.G
     apart = (objectness[:, 0].unbind(), kernels.unbind(), features.unbind())
     for ids, found, kernel, feature in zip(ids_bhw, *apart, strict=True):
         truth, cells, owners = targets(ids)
-        truth = truth.to(device)
+        evened = torch.ones_like(truth)
+        if len(cells):  # large things must not drown the small: by cell alone they have most of all losses
+            rarity = share_of_object(owners).sqrt()
+            evened[cells[:, 0], cells[:, 1]] = rarity / rarity.mean()
+        truth, evened = truth.to(device), evened.to(device)
         p = found.sigmoid()
         cross = F.binary_cross_entropy_with_logits(found, truth, reduction="none")
-        weight = torch.where(truth > 0, 0.25 * (1 - p) ** 2, 0.75 * p**2)
+        weight = torch.where(truth > 0, 0.25 * (1 - p) ** 2, 0.75 * p**2) * evened
         focal.append((weight * cross).sum())
         positives += max(1, len(cells))
         if not len(cells):
             continue
-        chosen = torch.randperm(len(cells), generator=rng)[:CELLS_PER_IMAGE]
+        chosen = drawn_cells(owners, rng)
         cells, owners = cells[chosen], owners[chosen]
         rows, cols = sample_points(ids, owners, rng).unbind(-1)
         true = (ids[rows, cols] == owners[:, None]).float().to(device)
