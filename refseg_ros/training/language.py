@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refseg_ros.models.compact.language import LanguageHead, LanguageOutput
-from refseg_ros.models.compact.tokens import GEOMETRY
 from refseg_ros.training.config import TrainingConfig, training_files
 from refseg_ros.training.instances import trained_instances
+from refseg_ros.training.looks import Looks, as_asked
 from refseg_ros.training.loop import averaged, processes, seed_of, train
 from refseg_ros.training.phrases import Asked, Phrases, grouped, read_phrases
 from refseg_ros.training.starting import starting_heads
@@ -23,7 +23,6 @@ from refseg_ros.training.tokens import TokenSet, found_tokens, true_tokens
 
 PHRASES_PER_SCENE = 4
 FOUND = 0.6  # share of what is taught on found masks, once there are any
-NO_DEPTH = slice(5, GEOMETRY)
 # What is hard to learn is drawn more often than the rest. To compare things has to be a large part of what is taught:
 # with a tenth of all phrases, "the leftmost mug" was any mug after 9,000 steps; with most of them it took 200.
 DRAWN = {
@@ -80,10 +79,11 @@ def losses(output: LanguageOutput, truth: Truth) -> dict[str, Tensor]:
 
 
 def draw(
-    true: list[list[TokenSet]], found: list[TokenSet], by_type: list[dict[str, list[Asked]]], rng: random.Random,
-    config: TrainingConfig,
+    true: list[list[TokenSet]], found: list[TokenSet], by_type: list[dict[str, list[Asked]]], looks: Looks,
+    rng: random.Random, config: TrainingConfig,
 ) -> list[tuple[TokenSet, Asked]]:
-    """A batch: scenes at random, true or found instances at random, types by DRAWN; looks and places a little off.
+    """A batch: scenes at random, true or found instances at random, types by DRAWN; looks and places are
+    varied.
 
     found: empty before stage one is done.
     """  # fmt: skip
@@ -93,16 +93,11 @@ def draw(
         chosen = found[n] if found and rng.random() < FOUND else rng.choice(true[n])
         if not len(chosen.owner) or not by_type[n]:
             continue
-        # A place that is 0 is one that is not known, and must stay so.
-        place = chosen.place + 0.004 * torch.randn(chosen.place.shape) * (chosen.place != 0)
-        if rng.random() < config.depth_dropout:
-            place[:, NO_DEPTH] = 0
-        look = chosen.look.float() * (1 + 0.05 * torch.randn(chosen.look.shape))
-        varied = TokenSet(look, place, chosen.owner)
+        varied, stranger = looks.varied(chosen, rng, config.depth_dropout)
         seen, kinds = set(chosen.owner.tolist()), sorted(by_type[n])
         for kind in rng.choices(kinds, [DRAWN.get(k, 1.0) for k in kinds], k=PHRASES_PER_SCENE):
-            asked = rng.choice(by_type[n][kind])
-            if asked.targets and not asked.targets & seen:
+            asked = as_asked(rng.choice(by_type[n][kind]), stranger)
+            if asked is None or (asked.targets and not asked.targets & seen):
                 continue  # what was not found as an instance cannot be learnt from
             rows.append((varied, asked))
     return rows[: config.batch]
@@ -159,10 +154,11 @@ def teach(
     torch.manual_seed(config.seed)
     rng = random.Random(seed_of(config, config.work / f"{name}.pt"))
     by_type = [{k: v for k, v in kinds.items() if k not in without} for kinds in grouped(about.said)]
+    looks = Looks.of(about.true)
 
     def step(module: nn.Module) -> dict[str, Tensor]:
         device = next(module.parameters()).device
-        inputs, truth = collate(draw(about.true, about.found, by_type, rng, config), about.said.states)
+        inputs, truth = collate(draw(about.true, about.found, by_type, looks, rng, config), about.said.states)
         return losses(module(*(t.to(device) for t in inputs)), truth)
 
     train(head, name, config, step, lambda module: evaluate(module, about.judged, about.asked))

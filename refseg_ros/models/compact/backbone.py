@@ -12,11 +12,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from refseg_ros.models.compact.folding import fold
+
 # ImageNet statistics in 0..255, as the EfficientNet-Lite weights expect.
 MEAN, STD = 127.0, 128.0
 # Last block before each reduction, and its channels: strides 4, 8, 16, 32.
 TAPS, CHANNELS = (2, 4, 10, 15), (24, 40, 112, 320)
 LONG_SIDE = 320
+KNOWN = 1280  # width of the classifier, which has a thousand classes
+SOFTNESS = 2.0  # of its answer: what is like a cup is a little like a teapot, too
 DEPTH_SCALE_M = 0.3
 
 
@@ -25,6 +29,8 @@ class Backbone(nn.Module):
 
     What ships is frozen. trained: gradients flow, batch statistics stay.
     """
+
+    classes: Tensor
 
     def __init__(self, trained: bool = False) -> None:
         super().__init__()
@@ -36,6 +42,11 @@ class Backbone(nn.Module):
             self.net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
         self.requires_grad_(trained)
         self.eval()
+        if not trained:
+            fold(self.net)
+        rows = self.net._fc.weight.detach()
+        rows = rows - rows.mean(0)
+        self.register_buffer("classes", rows / rows.norm(dim=1, keepdim=True) * KNOWN**0.5, persistent=False)
         # Convolutions run 1.5 times as fast on a processor.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -52,6 +63,18 @@ class Backbone(nn.Module):
             if index in TAPS:
                 maps.append(x)
         return maps
+
+    def likeness(self, top_bchw: Tensor) -> Tensor:
+        """(B, KNOWN): where pictures lie among the classes of ImageNet, from their last map.
+
+        The mean of the classes' directions, each by how probable it is. It says nothing that is not of a class, so that
+        a photograph and a rendering of a cup differ far less in it than in the maps: those are the classifier's raw
+        material, this is its answer, learned from photographs. Its length says how sure that is.
+        """
+        net = self.net
+        pooled = net._swish(net._bn1(net._conv_head(top_bchw))).mean((2, 3))
+        share = (net._fc(pooled).float() / SOFTNESS).softmax(1)
+        return share @ self.classes
 
 
 def multiplies_bfloat16(device: str) -> bool:

@@ -1,4 +1,5 @@
-"""What an instance looks like, seen from close by: the backbone on a small square picture of each mask."""
+"""What an instance looks like, seen from close by: the backbone on a small square picture of each mask, and what its
+classifier takes that for."""
 
 from __future__ import annotations
 
@@ -9,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from refseg_ros.models.compact.backbone import CHANNELS, Backbone
+from refseg_ros.models.compact.backbone import CHANNELS, KNOWN, Backbone
 
-SIDE = 96
+SIDE = 128
 MARGIN = 1.15  # of the longer side of the mask's box: a little of what is around belongs to the look
 WEIGHT_SIDE = SIDE // 8
 BATCH = 16
 # The finest map adds nothing to the other three at this size: nouns are told apart as well without it.
 LEVELS = (1, 2, 3)
-CROP_FEATURES = sum(CHANNELS[level] for level in LEVELS)
+CROP_FEATURES = sum(CHANNELS[level] for level in LEVELS) + KNOWN
 ELSEWHERE = 1e-3  # weight of the pixels around the mask
 
 
@@ -60,7 +61,7 @@ def _resized(image: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float3
 
 @torch.no_grad()
 def crop_features(backbone: Backbone, pictures_nchw: Tensor, weights_nhw: Tensor) -> Tensor:
-    """(N, CROP_FEATURES): the backbone's maps of each picture, averaged over its mask."""
+    """(N, CROP_FEATURES): the backbone's maps of each picture, averaged over its mask; then Backbone.likeness()."""
     out = []
     for pictures, weights in zip(pictures_nchw.split(BATCH), weights_nhw.split(BATCH), strict=True):
         maps = backbone(pictures)
@@ -68,5 +69,5 @@ def crop_features(backbone: Backbone, pictures_nchw: Tensor, weights_nhw: Tensor
         for level in LEVELS:
             share = F.adaptive_avg_pool2d(weights[:, None], maps[level].shape[-2:]) + ELSEWHERE
             pooled.append((maps[level] * share).sum((2, 3)) / share.sum((2, 3)))
-        out.append(torch.cat(pooled, 1))
+        out.append(torch.cat([*pooled, backbone.likeness(maps[-1])], 1))
     return torch.cat(out) if out else pictures_nchw.new_zeros((0, CROP_FEATURES))

@@ -70,14 +70,18 @@ def apply_kernels(kernels_nk: Tensor, cells_n2: Tensor, features_cp: Tensor, row
     cells_n2: (row, column) of each kernel's grid cell: masks see each point's offset from it. features_cp: (C, P), the
     same points for every kernel, or (N, C, P); rows, cols: the points' places in mask pixels, (P,) or (N, P).
     """
-    centre = (cells_n2.float() + 0.5) * GRID_STRIDE
-    dy, dx = (rows - centre[:, :1]) / OFFSET_SCALE, (cols - centre[:, 1:]) / OFFSET_SCALE
+    count = len(kernels_nk)
+    centre = (cells_n2.float() + 0.5) * (GRID_STRIDE / OFFSET_SCALE)
     w1, b1, w2, b2 = kernels_nk.split([(MASK_CHANNELS + 2) * HIDDEN, HIDDEN, HIDDEN, 1], 1)
-    w1 = w1.reshape(len(kernels_nk), HIDDEN, MASK_CHANNELS + 2)
-    # Where the points are the same for every kernel this is one matrix product; the two offsets are added after it.
-    hidden = torch.matmul(w1[..., :MASK_CHANNELS], features_cp)
-    hidden = hidden + w1[..., MASK_CHANNELS, None] * dy[:, None] + w1[..., MASK_CHANNELS + 1, None] * dx[:, None]
-    return torch.einsum("nhp,nh->np", F.relu(hidden + b1[..., None]), w2) + b2
+    w1 = w1.reshape(count, HIDDEN, MASK_CHANNELS + 2)
+    # A point's offset from its cell is its place less the cell's: as places are further features and cells go into the
+    # bias, all is one matrix product.
+    bias = b1 - (w1[..., MASK_CHANNELS:] * centre[:, None]).sum(-1)
+    places = torch.stack([rows, cols, torch.full_like(rows, OFFSET_SCALE)], -2) / OFFSET_SCALE
+    lead = torch.broadcast_shapes(features_cp.shape[:-2], places.shape[:-2])
+    points = torch.cat([x.expand(*lead, -1, -1) for x in (features_cp, places)], -2)
+    hidden = torch.matmul(torch.cat([w1, bias[..., None]], -1), points)
+    return torch.matmul(w2[:, None], hidden.relu_())[:, 0] + b2
 
 
 def _on_grid(kernels_nk: Tensor, cells_n2: Tensor, features_chw: Tensor, top: int, left: int, stride: int) -> Tensor:
@@ -93,7 +97,7 @@ def _on_grid(kernels_nk: Tensor, cells_n2: Tensor, features_chw: Tensor, top: in
 @torch.no_grad()
 def find_instances(
     objectness_1hw: Tensor, kernels_khw: Tensor, features_chw: Tensor,
-    threshold: float = 0.2, most: int = 40, overlap: float = 0.5,
+    threshold: float = 0.15, most: int = 40, overlap: float = 0.6,
 ) -> tuple[Tensor, Tensor]:
     """Masks of one image, best first: logits (N, H, W) and scores (N,). Duplicates by overlap are dropped.
 

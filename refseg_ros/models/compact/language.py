@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refseg_ros.models.compact.backbone import KNOWN
 from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, fourier
 
 WORD = 384
 WIDTH, LAYERS, HEADS = 192, 4, 6
 TALLY, TALLIES = 64, 4  # width and heads of what is counted
 PAIR = 2 * GEOMETRY + 2
+OWN = APPEARANCE - KNOWN  # of a look: colours and the maps' features; the rest is Backbone.likeness()
 
 
 class TextEncoder(nn.Module):
@@ -138,7 +140,8 @@ class LanguageHead(nn.Module):
     def __init__(self, layers: int = LAYERS, fused: bool = True) -> None:
         super().__init__()
         self.fused = fused
-        self.look = nn.Sequential(nn.LayerNorm(APPEARANCE), nn.Linear(APPEARANCE, WIDTH))
+        self.look = nn.Sequential(nn.LayerNorm(OWN), nn.Linear(OWN, WIDTH))
+        self.known = nn.Linear(KNOWN, WIDTH, bias=False)  # no norm: its length says how sure the classifier is
         self.place = nn.Linear(GEOMETRY * (1 + 2 * FREQUENCIES), WIDTH)
         self.rank = nn.Linear(PAIR, WIDTH)
         self.word = nn.Sequential(nn.LayerNorm(WORD), nn.Linear(WORD, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH))
@@ -159,7 +162,8 @@ class LanguageHead(nn.Module):
         pairs = pair_features(place_bng)
         known = there_bn[:, None, :, None].float()
         rank = (pairs * known).sum(2) / known.sum(2).clamp(min=1)
-        things = self.look(look_bnf) + self.place(fourier(place_bng)) + self.rank(rank)
+        things = self.look(look_bnf[..., :OWN]) + self.known(look_bnf[..., OWN:])
+        things = things + self.place(fourier(place_bng)) + self.rank(rank)
         words = self.word(words_btw)
         x = torch.cat([self.decision.expand(len(things), 1, WIDTH), things], 1)
         heard = valid_bt if self.fused else torch.zeros_like(valid_bt)

@@ -1,4 +1,4 @@
-"""One token per instance: what it looks like (its crop's features, its colour) and where it is (geometry)."""
+"""One token per instance: what it looks like (its colour, its crop's features, what it is like) and where it is."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def instance_tokens(
     weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
     mean = weight @ small.T
     spread = (weight @ (small * small).T - mean * mean).clamp(min=0).sqrt()
-    return torch.cat([crops_nf, mean, spread], 1), _geometry(masks_nhw, depth_hw, rays_3)
+    return torch.cat([mean, spread, crops_nf], 1), _geometry(masks_nhw, depth_hw, rays_3)
 
 
 def _geometry(masks_nhw: Tensor, depth_hw: Tensor | None, rays_3: tuple[float, float, float]) -> Tensor:
