@@ -32,7 +32,7 @@ from refseg_ros.models.compact.instances import (  # noqa: E402
     apply_kernels,
     find_instances,
 )
-from refseg_ros.models.compact.language import LanguageHead  # noqa: E402
+from refseg_ros.models.compact.language import COLOURS, OWN, Familiar, LanguageHead  # noqa: E402
 from refseg_ros.models.compact.model import Calibration, CompactHeads, CompactModel, Encoded, full_size  # noqa: E402
 from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, fourier, instance_tokens  # noqa: E402
 
@@ -104,6 +104,34 @@ def test_likeness_is_the_classes_directions_by_how_probable_they_are():
         share = (backbone.net._fc(pooled) / 2).softmax(1)
     assert said.shape == (3, KNOWN) and (said.norm(dim=1) <= KNOWN**0.5 + 1e-3).all()
     assert torch.allclose(said[1], (share[1][:, None] * backbone.classes).sum(0), atol=1e-3)
+
+
+def test_features_unlike_all_that_training_showed_are_not_believed():
+    torch.manual_seed(0)
+    mixing = torch.randn(8, 8)
+    familiar, usual = Familiar(8), torch.randn(5000, 8) @ mixing + 3
+    familiar.measure(usual)
+    believed = familiar(usual[None, :200])
+    assert believed.shape == (1, 200, 1) and float((believed > 0.5).float().mean()) > 0.8
+    along = torch.linalg.svd(mixing)[2][-1]  # the direction in which training varies least
+    assert float(familiar(usual.mean(0))) > 0.99 and float(familiar(usual.mean(0) + 20 * along)) < 0.01
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.allclose(familiar(usual[None, :200]), believed, atol=1e-5)
+
+
+def test_a_reader_takes_unfamiliar_things_for_what_the_classifier_says_they_are():
+    torch.manual_seed(0)
+    head, there, place = LanguageHead().eval(), torch.ones(1, 2, dtype=torch.bool), torch.rand(1, 2, GEOMETRY)
+    words, valid = torch.randn(1, 3, 384), torch.ones(1, 3, dtype=torch.bool)
+    look = torch.randn(1, 2, APPEARANCE)
+    look[..., COLOURS:OWN] += 50  # maps that have nothing in common with training's
+    other = look.clone()
+    other[..., COLOURS:OWN] += torch.randn(OWN - COLOURS)
+    with torch.no_grad():
+        one, same = (head(x, place, there, words, valid) for x in (look, other))
+        look[..., OWN:] = torch.randn(2, KNOWN)
+        another = head(look, place, there, words, valid)
+    assert torch.allclose(one.meant, same.meant, atol=1e-5) and not torch.allclose(one.meant, another.meant, atol=1e-2)
 
 
 def test_instance_head_shapes():

@@ -155,6 +155,7 @@ def teach(
     rng = random.Random(seed_of(config, config.work / f"{name}.pt"))
     by_type = [{k: v for k, v in kinds.items() if k not in without} for kinds in grouped(about.said)]
     looks = Looks.of(about.true)
+    head.familiar.measure(looks.usual())
 
     def step(module: nn.Module) -> dict[str, Tensor]:
         device = next(module.parameters()).device

@@ -1,8 +1,8 @@
 """What is done to instance tokens in training, so that what is read does not rest on how renderings look.
 
-The maps' features of a photograph are off from a rendering's, all of a picture's in a like manner; what the classifier
-says (Backbone.likeness) is far less. And the world holds more things than the simulator has: what is like two named
-things at once has neither's name.
+The maps' features of a photograph are unlike any rendering's, what the classifier says (Backbone.likeness) is not: in
+some pictures that is all there is to read, besides colours. And the world holds more things than the simulator does:
+what is like two named things at once has the name of neither.
 """
 
 from __future__ import annotations
@@ -13,35 +13,33 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from refseg_ros.models.compact.language import OWN
+from refseg_ros.models.compact.language import COLOURS, OWN
 from refseg_ros.models.compact.tokens import GEOMETRY
 from refseg_ros.sim.expressions import words
 from refseg_ros.training.phrases import Asked
 from refseg_ros.training.tokens import TokenSet
 
-COLOURS = 6  # of a look: mean and spread, first
 NO_DEPTH = slice(5, GEOMETRY)
-FOREIGN = 0.3  # share of pictures whose maps are off, and by how many standard deviations: all alike, and each
-OFF_ALIKE, OFF_EACH = 0.8, 0.5
-UNKNOWN = 0.1  # share of pictures in which the classifier says nothing
+FOREIGN, FOREIGN_THING = 0.25, 0.1  # share of pictures, and of things elsewhere, whose maps are not believed
+UNLIKE = 100.0  # a value of theirs that is far from all that is usual
 STRANGE = 0.25  # share of pictures in which one thing becomes a stranger
 ANY = frozenset(words.ANY)
-MEASURED = 300  # scenes that the standard deviations come from
 
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """deviation (OWN - COLOURS,): of the maps' features over things; strangers: sets whose things are mixed in."""
+    """strangers: sets whose things are mixed into others."""
 
-    deviation: Tensor
     strangers: list[TokenSet]
 
     @classmethod
     def of(cls, sets: list[list[TokenSet]]) -> Looks:
         """Of the true instances by scene, as tokens.true_tokens() gives them."""
-        shown = [looks[0] for looks in sets if len(looks[0].owner)]
-        features = torch.cat([s.look[:, COLOURS:OWN].float() for s in shown[:MEASURED]])
-        return cls(features.std(0, correction=0), shown)
+        return cls([looks[0] for looks in sets if len(looks[0].owner)])
+
+    def usual(self) -> Tensor:
+        """What the maps say of things in training, (N, OWN - COLOURS)."""
+        return torch.cat([s.look[:, COLOURS:OWN].float() for s in self.strangers])
 
     def varied(self, seen: TokenSet, rng: random.Random, no_depth: float) -> tuple[TokenSet, int | None]:
         """Another look at a scene, and the number of the thing that is a stranger in it, if one is.
@@ -52,7 +50,7 @@ class Looks:
         place = seen.place + 0.004 * torch.randn(seen.place.shape) * (seen.place != 0)
         if rng.random() < no_depth:
             place[:, NO_DEPTH] = 0
-        look = seen.look.float() * (1 + 0.05 * torch.randn(seen.look.shape))
+        look = seen.look.float().clone()
         stranger = None
         if rng.random() < STRANGE:
             index = rng.randrange(len(look))
@@ -60,11 +58,9 @@ class Looks:
             share = rng.uniform(0.35, 0.65)
             look[index] = share * look[index] + (1 - share) * other[rng.randrange(len(other))]
             stranger = int(seen.owner[index])
-        if rng.random() < FOREIGN:
-            alike, each = torch.randn(1, len(self.deviation)), torch.randn(len(look), len(self.deviation))
-            look[:, COLOURS:OWN] += (OFF_ALIKE * alike + OFF_EACH * each) * self.deviation
-        if rng.random() < UNKNOWN:
-            look[:, OWN:] = 0
+        everything = rng.random() < FOREIGN
+        silent = torch.ones(len(look), dtype=torch.bool) if everything else torch.rand(len(look)) < FOREIGN_THING
+        look[silent, COLOURS:OWN] = UNLIKE
         return TokenSet(look, place, seen.owner), stranger if stranger != -1 else None
 
 

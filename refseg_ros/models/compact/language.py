@@ -16,8 +16,10 @@ from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, 
 WORD = 384
 WIDTH, LAYERS, HEADS = 192, 4, 6
 TALLY, TALLIES = 64, 4  # width and heads of what is counted
+FAR, NEARLY = 1.35, 0.05  # from which distance on features are not believed, and how sharp that is
 PAIR = 2 * GEOMETRY + 2
 OWN = APPEARANCE - KNOWN  # of a look: colours and the maps' features; the rest is Backbone.likeness()
+COLOURS = 6  # of these the first: mean and spread
 
 
 class TextEncoder(nn.Module):
@@ -52,6 +54,38 @@ def pair_features(place_bng: Tensor) -> Tensor:
     in_picture = apart[..., :2].norm(dim=-1, keepdim=True)
     in_space = apart[..., 6:9].norm(dim=-1, keepdim=True)
     return torch.cat([4 * apart, (20 * apart).tanh(), 4 * in_picture, 4 * in_space], -1)
+
+
+class Familiar(nn.Module):
+    """How far features are from those that training showed: the Mahalanobis distance, 1 for what is usual there.
+
+    Nine of ten renderings are nearer than 1.25, most of what a photograph shows is farther away. What a reader makes of
+    features it has never seen the like of is chance, and confident (Lee et al., NeurIPS 2018): they are not read.
+    """
+
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("whitening", torch.eye(width))
+
+    @torch.no_grad()
+    def measure(self, features_nf: Tensor) -> None:
+        """Take what is usual from features of training."""
+        x = features_nf.double()
+        covariance = x.T.cov()
+        usual = covariance.diagonal().mean()
+        values, vectors = torch.linalg.eigh(covariance + 1e-3 * usual * torch.eye(x.shape[1], dtype=x.dtype))
+        self.mean.copy_(x.mean(0))
+        self.whitening.copy_(vectors / values.sqrt())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., F) -> (..., 1): how far the features may be believed, from 1 for what is usual down to 0."""
+        with torch.autocast(features.device.type, enabled=False):  # differences of large numbers
+            white = (features.float() - self.mean) @ self.whitening
+            return ((FAR - white.pow(2).mean(-1, keepdim=True).sqrt()) / NEARLY).sigmoid()
 
 
 class ReaderLayer(nn.Module):
@@ -140,7 +174,9 @@ class LanguageHead(nn.Module):
     def __init__(self, layers: int = LAYERS, fused: bool = True) -> None:
         super().__init__()
         self.fused = fused
-        self.look = nn.Sequential(nn.LayerNorm(OWN), nn.Linear(OWN, WIDTH))
+        self.familiar = Familiar(OWN - COLOURS)
+        self.look = nn.Sequential(nn.LayerNorm(OWN), nn.Dropout(0.05), nn.Linear(OWN, WIDTH))
+        self.colours = nn.Linear(COLOURS, WIDTH)
         self.known = nn.Linear(KNOWN, WIDTH, bias=False)  # no norm: its length says how sure the classifier is
         self.place = nn.Linear(GEOMETRY * (1 + 2 * FREQUENCIES), WIDTH)
         self.rank = nn.Linear(PAIR, WIDTH)
@@ -160,9 +196,11 @@ class LanguageHead(nn.Module):
     ) -> LanguageOutput:
         """there_bn, valid_bt: False marks padding."""
         pairs = pair_features(place_bng)
-        known = there_bn[:, None, :, None].float()
-        rank = (pairs * known).sum(2) / known.sum(2).clamp(min=1)
-        things = self.look(look_bnf[..., :OWN]) + self.known(look_bnf[..., OWN:])
+        others = there_bn[:, None, :, None].float()
+        rank = (pairs * others).sum(2) / others.sum(2).clamp(min=1)
+        own, known = look_bnf.split([OWN, KNOWN], -1)
+        things = self.familiar(own[..., COLOURS:]) * self.look(own)
+        things = things + self.colours(own[..., :COLOURS]) + self.known(known)
         things = things + self.place(fourier(place_bng)) + self.rank(rank)
         words = self.word(words_btw)
         x = torch.cat([self.decision.expand(len(things), 1, WIDTH), things], 1)
