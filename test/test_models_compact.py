@@ -33,7 +33,14 @@ from refseg_ros.models.compact.instances import (  # noqa: E402
     find_instances,
 )
 from refseg_ros.models.compact.language import COLOURS, OWN, Familiar, LanguageHead  # noqa: E402
-from refseg_ros.models.compact.model import Calibration, CompactHeads, CompactModel, Encoded, full_size  # noqa: E402
+from refseg_ros.models.compact.model import (  # noqa: E402
+    Calibration,
+    CompactHeads,
+    CompactModel,
+    Encoded,
+    as_far_as_familiar,
+    full_size,
+)
 from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, fourier, instance_tokens  # noqa: E402
 
 RAYS = (100.0, 48.0, 32.0)
@@ -54,7 +61,7 @@ def _encoded(count, size=(640, 480)):
     for n in range(count):
         masks[n, 20 + 16 * n : 32 + 16 * n, 40:80] = 5
     look, place = torch.randn(count, APPEARANCE), torch.rand(count, GEOMETRY)
-    return Encoded(masks, overlapping(masks), (320, 240), size, look, place)
+    return Encoded(masks, overlapping(masks), (320, 240), size, look, place, np.ones(count, np.float32))
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1280, 720), (31, 17), (1, 1), (3000, 2)])
@@ -132,6 +139,14 @@ def test_a_reader_takes_unfamiliar_things_for_what_the_classifier_says_they_are(
         look[..., OWN:] = torch.randn(2, KNOWN)
         another = head(look, place, there, words, valid)
     assert torch.allclose(one.meant, same.meant, atol=1e-5) and not torch.allclose(one.meant, another.meant, atol=1e-2)
+
+
+def test_nobody_is_sure_of_what_is_unlike_all_that_was_seen():
+    familiar = np.array([1.0, 0.0], np.float32)
+    scores = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.9], [0.01, 0.02]], np.float32)
+    belief = as_far_as_familiar(np.array([0.9, 0.9, 0.9, 0.2], np.float32), scores, familiar)
+    assert belief[0] == pytest.approx(0.9) and belief[1] == pytest.approx(0.5)
+    assert belief[2] == pytest.approx(0.7) and belief[3] == pytest.approx(0.2)
 
 
 def test_instance_head_shapes():
@@ -277,7 +292,8 @@ def test_masks_come_back_at_the_frames_size(size):
     assert candidate.offset == (pytest.approx(40 * scale, abs=scale), pytest.approx(20 * scale, abs=scale))
     assert candidate.mask.sum() == pytest.approx(12 * 40 * scale**2, rel=0.3)
     nothing = torch.full((1, 256, 320), -5.0)
-    assert full_size(Encoded(nothing, overlapping(nothing), (320, 240), size, *[torch.zeros(1, 1)] * 2), 0) is None
+    rest = (torch.zeros(1, 1), torch.zeros(1, 1), np.ones(1, np.float32))
+    assert full_size(Encoded(nothing, overlapping(nothing), (320, 240), size, *rest), 0) is None
 
 
 @pytest.mark.parametrize("size", [(640, 480), (200, 300)])

@@ -191,6 +191,11 @@ class LanguageHead(nn.Module):
         nn.init.zeros_(self.compared.weight)  # means nothing before mentions are known
         self.agree = nn.Parameter(torch.tensor(0.5))
 
+    def familiarity(self, look_nf: Tensor) -> Tensor:
+        """(N,): how far the maps of these looks are believed."""
+        believed: Tensor = self.familiar(look_nf[..., COLOURS:OWN])[..., 0]
+        return believed
+
     def forward(
         self, look_bnf: Tensor, place_bng: Tensor, there_bn: Tensor, words_btw: Tensor, valid_bt: Tensor
     ) -> LanguageOutput:

@@ -37,7 +37,8 @@ class Calibration:
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """masks: logits (N, H, W) at the network's size; overlap (N, N): which of them may show one thing; inner: the
-    network's (width, height) without padding; size: the frame's; look (N, F), place (N, G): the instance tokens."""
+    network's (width, height) without padding; size: the frame's; look (N, F), place (N, G): the instance tokens;
+    familiar (N,): how far training has seen their like, in 0..1."""
 
     masks: Tensor
     overlap: npt.NDArray[np.bool_]
@@ -45,6 +46,7 @@ class Encoded:
     size: tuple[int, int]
     look: Tensor
     place: Tensor
+    familiar: npt.NDArray[np.float32]
 
 
 class CompactHeads(nn.Module):
@@ -87,7 +89,8 @@ class CompactModel:
         with mixed(self.device):
             crops = crop_features(self._backbone, *seen).float().cpu()
         look, place = instance_tokens(logits > 0, crops, torch.from_numpy(image), depth, rays)
-        return Encoded(logits, overlapping(logits), inner, frame.size, look, place)
+        familiar = self._heads.language.familiarity(look.to(self.device)).cpu().numpy()
+        return Encoded(logits, overlapping(logits), inner, frame.size, look, place, familiar)
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded, phrases: Sequence[Phrase]) -> list[PhraseDecoding]:
@@ -103,6 +106,7 @@ class CompactModel:
         there = torch.ones(look.shape[:2], dtype=torch.bool, device=self.device)
         meant, fits, _ = self._heads.language(look, place, there, states, valid)
         scores, belief = meant.sigmoid().cpu().numpy(), (fits / self._temperature).sigmoid().cpu().numpy()
+        belief = as_far_as_familiar(belief, scores, encoded.familiar)
         masks: dict[int, Candidate | None] = {}
         decodings = []
         for row in range(count):
@@ -133,6 +137,18 @@ class CompactModel:
         self._words = {}
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
+
+
+def as_far_as_familiar(
+    belief_p: npt.NDArray[np.float32], scores_pn: npt.NDArray[np.float32], familiar_n: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Beliefs (P,) that something fits, drawn to one half as far as what would fit is unlike training's.
+
+    Who has never seen the like may have a guess, and cannot be sure of it. What is said to be absent stays so.
+    """
+    share = np.where(scores_pn >= 0.5, scores_pn, 1e-3 * scores_pn)
+    known = (share * familiar_n).sum(1) / np.maximum(share.sum(1), 1e-9)
+    return np.where(belief_p > 0.5, 0.5 + (belief_p - 0.5) * known, belief_p).astype(np.float32)
 
 
 def full_size(encoded: Encoded, index: int) -> Candidate | None:
