@@ -19,11 +19,12 @@ from refseg_ros.training.config import TrainingConfig, training_files
 from refseg_ros.training.instances import evaluate, trained_instances
 from refseg_ros.training.language import Judged, judge
 from refseg_ros.training.loop import averaged, steps_of
-from refseg_ros.training.phrases import read_phrases
+from refseg_ros.training.phrases import Phrases, read_phrases
 from refseg_ros.training.pictures import plain
-from refseg_ros.training.tokens import found_tokens
+from refseg_ros.training.tokens import TokenSet, found_tokens
 
 RATES = ErrorRates(false_accept=0.02, false_reject=0.025)
+THRESHOLDS = (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)  # of an instance: higher ones leave too much without any
 
 
 def figures(rows: list[Judged], calibration: Calibration) -> dict[str, Any]:
@@ -36,6 +37,18 @@ def figures(rows: list[Judged], calibration: Calibration) -> dict[str, Any]:
     return {kind: round(sum(v) / len(v), 3) for kind, v in sorted(by_type.items())}
 
 
+def instance_threshold(language: LanguageHead, tokens: list[TokenSet], phrases: Phrases) -> float:
+    """From which probability on a thing is meant: where the very set is named most often, in the mean of the types."""
+    exact = {}
+    for threshold in THRESHOLDS:
+        by_type: dict[str, list[bool]] = {}
+        for row in judge(language, tokens, phrases, threshold):
+            if row.targets:
+                by_type.setdefault(row.type, []).append(row.picked == row.targets)
+        exact[threshold] = sum(sum(v) / len(v) for v in by_type.values())
+    return max(exact, key=lambda t: exact[t])
+
+
 def run(config: TrainingConfig, target: Path = SHIPPED) -> None:
     """Write <target>.safetensors, the JSON card and CARD.md."""
     heads = CompactHeads()
@@ -46,7 +59,9 @@ def run(config: TrainingConfig, target: Path = SHIPPED) -> None:
     validation = training_files(config.scenes / "val", config.most_scenes)
     tokens = found_tokens(validation, heads.instances, config.work, "val")
     phrases = read_phrases(validation, config.work, "val", most_of_type=2)
-    rows = judge(language, tokens, phrases)
+    language.eval()
+    instance = instance_threshold(language, tokens, phrases)
+    rows = judge(language, tokens, phrases, instance)
     arrays = [r.fits for r in rows], [float(bool(r.targets)) for r in rows], [r.scene for r in rows]
     calibration = calibrate(*arrays, rates=RATES)
     masks = evaluate(heads.instances, Backbone(), [plain(p) for p in validation])
@@ -66,7 +81,7 @@ def run(config: TrainingConfig, target: Path = SHIPPED) -> None:
         "parameters": sum(p.numel() for p in heads.parameters()),
         "calibration": {
             "temperature": calibration.temperature,
-            "thresholds": {"accept": calibration.band.accept, "reject": calibration.band.reject, "instance": 0.5},
+            "thresholds": {"accept": calibration.band.accept, "reject": calibration.band.reject, "instance": instance},
             "rates": asdict(RATES),
         },
         "measured": measured,

@@ -178,8 +178,8 @@ class Judged:
 
 
 @torch.no_grad()
-def judge(head: nn.Module, tokens: list[TokenSet], phrases: Phrases) -> list[Judged]:
-    """What the head says to every phrase of every scene."""
+def judge(head: nn.Module, tokens: list[TokenSet], phrases: Phrases, instance: float = 0.5) -> list[Judged]:
+    """What the head says to every phrase of every scene. instance: from which probability on a thing is meant."""
     head.eval()
     device = next(head.parameters()).device
     out = []
@@ -189,7 +189,7 @@ def judge(head: nn.Module, tokens: list[TokenSet], phrases: Phrases) -> list[Jud
         inputs, _ = collate([(chosen, asked) for asked in rows], phrases.states)
         said = head(*(t.to(device) for t in inputs))
         for asked, m, f in zip(rows, said.meant.cpu(), said.fits.cpu(), strict=True):
-            picked = frozenset(int(o) for o, logit in zip(chosen.owner, m, strict=False) if logit > 0)
+            picked = frozenset(int(o) for o, share in zip(chosen.owner, m.sigmoid(), strict=False) if share > instance)
             out.append(Judged(number, asked.type, float(f), picked, asked.targets))
     return out
 

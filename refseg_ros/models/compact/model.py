@@ -146,7 +146,7 @@ def as_far_as_familiar(
 
     Who has never seen the like may have a guess, and cannot be sure of it. What is said to be absent stays so.
     """
-    share = np.where(scores_pn >= 0.5, scores_pn, 1e-3 * scores_pn)
+    share = scores_pn**4  # of those that are meant, or nearly
     known = (share * familiar_n).sum(1) / np.maximum(share.sum(1), 1e-9)
     return np.where(belief_p > 0.5, 0.5 + (belief_p - 0.5) * known, belief_p).astype(np.float32)
 
