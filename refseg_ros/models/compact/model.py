@@ -24,6 +24,7 @@ from refseg_ros.models.compact.tokens import instance_tokens
 
 SHOWN_SCORE = 0.05  # candidates below this are no candidates
 TEXTS_KEPT = 256
+LEAST_SURE = 0.3  # of a low belief's logit, what is left of it however strange the looks are
 
 
 @dataclass(frozen=True)
@@ -144,11 +145,14 @@ def as_far_as_familiar(
 ) -> npt.NDArray[np.float32]:
     """Beliefs (P,) that something fits, drawn to one half as far as what would fit is unlike training's.
 
-    Who has never seen the like may have a guess, and cannot be sure of it. What is said to be absent stays so.
+    Who has never seen the like may have a guess, and cannot be sure of it, nor quite sure that it is not there: a low
+    belief is drawn there in its logit, so that what nothing looks like at all stays absent.
     """
     share = scores_pn**4  # of those that are meant, or nearly
     known = (share * familiar_n).sum(1) / np.maximum(share.sum(1), 1e-9)
-    return np.where(belief_p > 0.5, 0.5 + (belief_p - 0.5) * known, belief_p).astype(np.float32)
+    low = np.clip(belief_p, 1e-6, 0.5)
+    held = 1 / (1 + (1 / low - 1) ** np.maximum(known, LEAST_SURE))
+    return np.where(belief_p > 0.5, 0.5 + (belief_p - 0.5) * known, held).astype(np.float32)
 
 
 def full_size(encoded: Encoded, index: int) -> Candidate | None:
