@@ -38,7 +38,6 @@ from refseg_ros.models.compact.model import (  # noqa: E402
     CompactHeads,
     CompactModel,
     Encoded,
-    as_far_as_familiar,
     full_size,
 )
 from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, fourier, instance_tokens  # noqa: E402
@@ -139,16 +138,6 @@ def test_a_reader_takes_unfamiliar_things_for_what_the_classifier_says_they_are(
         look[..., OWN:] = torch.randn(2, KNOWN)
         another = head(look, place, there, words, valid)
     assert torch.allclose(one.meant, same.meant, atol=1e-5) and not torch.allclose(one.meant, another.meant, atol=1e-2)
-
-
-def test_nobody_is_sure_of_what_is_unlike_all_that_was_seen():
-    familiar = np.array([1.0, 0.0], np.float32)
-    scores = np.array([[0.9, 0.1], [0.1, 0.9], [0.9, 0.9], [0.01, 0.02]], np.float32)
-    belief = as_far_as_familiar(np.array([0.9, 0.9, 0.9, 0.2], np.float32), scores, familiar)
-    assert belief[0] == pytest.approx(0.9, abs=1e-3) and belief[1] == pytest.approx(0.5, abs=1e-3)
-    assert belief[2] == pytest.approx(0.7, abs=1e-3) and 0.3 < belief[3] < 0.5
-    absent = as_far_as_familiar(np.array([0.001, 0.2], np.float32), np.array([[0.01, 0.02], [0.2, 0.01]]), familiar)
-    assert absent[0] < 0.15 and absent[1] == pytest.approx(0.2, abs=1e-3)
 
 
 def test_instance_head_shapes():

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from refseg_ros.evaluation.calibration import Calibration, ErrorRates, calibrate, held_out_figures, sigmoid
 from refseg_ros.models.compact import SHIPPED
 from refseg_ros.models.compact.backbone import Backbone
+from refseg_ros.models.compact.doubt import often_read
 from refseg_ros.models.compact.language import LanguageHead
 from refseg_ros.models.compact.model import CompactHeads
 from refseg_ros.models.weights import sha256
@@ -64,6 +65,7 @@ def run(config: TrainingConfig, target: Path = SHIPPED) -> None:
     rows = judge(language, tokens, phrases, instance)
     arrays = [r.fits for r in rows], [float(bool(r.targets)) for r in rows], [r.scene for r in rows]
     calibration = calibrate(*arrays, rates=RATES)
+    told = read_phrases(training_files(config.scenes / "train", config.most_scenes), config.work, "train", slips=True)
     masks = evaluate(heads.instances, Backbone(), [plain(p) for p in validation])
     measured = {
         "phrases": len(rows),
@@ -84,6 +86,7 @@ def run(config: TrainingConfig, target: Path = SHIPPED) -> None:
             "thresholds": {"accept": calibration.band.accept, "reject": calibration.band.reject, "instance": instance},
             "rates": asdict(RATES),
         },
+        "words": " ".join(sorted(often_read(asked.text for rows in told.of_scene for asked in rows))),
         "measured": measured,
     }
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")

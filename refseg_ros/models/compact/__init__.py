@@ -22,8 +22,9 @@ def build(device: str, weights: Path | None) -> CompactModel:
     card = read_card(path)
     try:
         numbers = card["calibration"]
-        calibration = Calibration(float(numbers["temperature"]), Thresholds(**numbers["thresholds"]))
-    except (KeyError, TypeError, ValueError) as error:
+        words = frozenset(card["words"].split())
+        calibration = Calibration(float(numbers["temperature"]), Thresholds(**numbers["thresholds"]), words)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         message = f"The card of {path} has no usable calibration ({error}); take the card that belongs to the weights."
         raise RequestError(ErrorCode.MODEL_WEIGHTS, message) from error
     heads = CompactHeads()

@@ -18,21 +18,23 @@ from refseg_ros.core.types import Frame, crop_mask
 from refseg_ros.models.compact.backbone import Backbone, mixed, multiplies_bfloat16, network_input
 from refseg_ros.models.compact.copies import distinct, overlapping
 from refseg_ros.models.compact.crops import crop_features, square_crops
+from refseg_ros.models.compact.doubt import all_read, as_far_as_familiar, as_far_as_read
 from refseg_ros.models.compact.instances import InstanceHead, find_instances
 from refseg_ros.models.compact.language import LanguageHead, TextEncoder
 from refseg_ros.models.compact.tokens import instance_tokens
 
 SHOWN_SCORE = 0.05  # candidates below this are no candidates
 TEXTS_KEPT = 256
-LEAST_SURE = 0.3  # of a low belief's logit, what is left of it however strange the looks are
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What validation measured. temperature divides the logit of "something fits"."""
+    """What validation measured. temperature divides the logit of "something fits"; words: those that training has read,
+    empty where nobody knows which."""
 
     temperature: float = 1.0
     thresholds: Thresholds = field(default_factory=Thresholds)
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ class CompactModel:
     def __init__(self, heads: CompactHeads, calibration: Calibration, device: str = "cpu") -> None:
         self.device = device
         self.thresholds = calibration.thresholds
-        self._temperature = calibration.temperature
+        self._temperature, self._read = calibration.temperature, calibration.words
         self._backbone = Backbone().to(device)
         self._text = TextEncoder(torch.bfloat16 if multiplies_bfloat16(device) else torch.float32).to(device)
         self._heads = heads.to(device).eval()
@@ -108,6 +110,7 @@ class CompactModel:
         meant, fits, _ = self._heads.language(look, place, there, states, valid)
         scores, belief = meant.sigmoid().cpu().numpy(), (fits / self._temperature).sigmoid().cpu().numpy()
         belief = as_far_as_familiar(belief, scores, encoded.familiar)
+        belief = as_far_as_read(belief, [all_read(phrase.text, self._read) for phrase in phrases])
         masks: dict[int, Candidate | None] = {}
         decodings = []
         for row in range(count):
@@ -138,21 +141,6 @@ class CompactModel:
         self._words = {}
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
-
-
-def as_far_as_familiar(
-    belief_p: npt.NDArray[np.float32], scores_pn: npt.NDArray[np.float32], familiar_n: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Beliefs (P,) that something fits, drawn to one half as far as what would fit is unlike training's.
-
-    Who has never seen the like may have a guess, and cannot be sure of it, nor quite sure that it is not there: a low
-    belief is drawn there in its logit, so that what nothing looks like at all stays absent.
-    """
-    share = scores_pn**4  # of those that are meant, or nearly
-    known = (share * familiar_n).sum(1) / np.maximum(share.sum(1), 1e-9)
-    low = np.clip(belief_p, 1e-6, 0.5)
-    held = 1 / (1 + (1 / low - 1) ** np.maximum(known, LEAST_SURE))
-    return np.where(belief_p > 0.5, 0.5 + (belief_p - 0.5) * known, held).astype(np.float32)
 
 
 def full_size(encoded: Encoded, index: int) -> Candidate | None:
