@@ -74,7 +74,7 @@ def test_objects_are_equal(device, seed):
 
 @pytest.mark.parametrize(("lift_on", "kind"), [("numpy", Lifter), ("torch", TorchLifter)])
 def test_the_nodes_parameters_choose(lift_on, kind):
-    from refseg_ros.nodes.lifters import lifter_of
+    from refseg_ros.nodes.components import lifter_of
 
     lifter = lifter_of({"lift_on": lift_on, "depth_min_m": 0.2, "depth_max_m": 3.0}, RayGrid(), "cpu")
     assert type(lifter) is kind and (lifter.config.min_depth_m, lifter.config.max_depth_m) == (0.2, 3.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import signal
 import sys
@@ -25,19 +24,20 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from refseg_ros.core.camera import RayGrid
+from refseg_ros.core.instruction import Phrase
 from refseg_ros.core.outcome import ErrorCode, RequestError, report_exception
 from refseg_ros.core.pipeline import error_segmentation
-from refseg_ros.core.protocol import SegmentationModel, Thresholds
+from refseg_ros.core.protocol import SegmentationModel
 from refseg_ros.core.tracking import Tracker
 from refseg_ros.core.tracks import Tracked
 from refseg_ros.core.transform import RigidTransform
 from refseg_ros.core.types import Frame, Segmentation
 from refseg_ros.msg import SegmentationResult
 from refseg_ros.nodes import diagnostics, parameters, results
+from refseg_ros.nodes.components import lifter_of, load_model, thresholds_of
 from refseg_ros.nodes.dds import use_large_message_profile
 from refseg_ros.nodes.depth_frames import DepthFrames
 from refseg_ros.nodes.frames import FrameSource, stamp_ns
-from refseg_ros.nodes.lifters import lifter_of
 from refseg_ros.nodes.outputs import Outputs
 from refseg_ros.nodes.requests import BURST, RequestServers
 from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, StampMatcher
@@ -49,17 +49,6 @@ Success, Failure = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 ModelFactory = Callable[[dict[str, Any]], SegmentationModel]
 WARM_INSTRUCTION = "the object"
 SHUTDOWN_PATIENCE_S = 10.0  # a running stage cannot be interrupted, and its request is still answered
-
-
-def load_model(values: dict[str, Any]) -> SegmentationModel:
-    """The model that the parameters name. Raises RequestError."""
-    from refseg_ros.models import load
-
-    if values["threads"]:
-        import torch
-
-        torch.set_num_threads(values["threads"])
-    return load(values["model"], values["device"], values["weights"] or None).model
 
 
 class RefsegNode(LifecycleNode):
@@ -100,14 +89,14 @@ class RefsegNode(LifecycleNode):
             return self._configure_failed(problem.reason)
         try:
             model = self._load(self._values)
-            model.decode(model.encode(Frame(np.zeros((480, 640, 3), np.uint8))), [_phrase(WARM_INSTRUCTION)])
+            model.decode(model.encode(Frame(np.zeros((480, 640, 3), np.uint8))), [Phrase(WARM_INSTRUCTION)])
         except Exception as error:  # noqa: BLE001  (whatever loading raises, the node lives and says why)
             report = report_exception(error)
             return self._configure_failed(f"{report.code.value}: {report.message}")
         self._failure = ""
         lifter = lifter_of(self._values, self._rays, model.device)
         self.worker = InferenceWorker(model, lifter, self._values["queue_size"])
-        self._apply_thresholds()
+        self.worker.model.thresholds = thresholds_of(self._values, self.worker.own_thresholds)
         self._outputs = Outputs(self, self._mismatch, self._rays)
         self._outputs.target.choose(self._target())
         self.get_logger().info(f"configured: model {model.name} on {model.device}")
@@ -284,34 +273,18 @@ class RefsegNode(LifecycleNode):
         if self.worker is not None:
             self.worker.set_capacity(self._values["queue_size"])
             self.worker.lifter = lifter_of(self._values, self._rays, self.worker.model.device)
-            self._apply_thresholds()
+            self.worker.model.thresholds = thresholds_of(self._values, self.worker.own_thresholds)
         if self._outputs is not None:
             self._outputs.target.choose(self._target())
 
     def _target(self) -> Target:
         return Target(self._values["target_frame"], self._values["target_wait_s"], self._values["publish_points"])
 
-    def _apply_thresholds(self) -> None:
-        """The model's own thresholds unless parameters say otherwise."""
-        assert self.worker is not None
-        own: Thresholds = self.worker.own_thresholds
-        accept, reject = self._values["accept_threshold"], self._values["reject_threshold"]
-        accept = own.accept if accept < 0 else accept
-        reject = min(own.reject, accept) if reject < 0 else reject
-        accept, reject = min(max(accept, reject), 1.0), min(reject, 1.0)  # rclpy lets pass what is just out of range
-        self.worker.model.thresholds = dataclasses.replace(own, accept=accept, reject=reject)
-
     def _publish_diagnostics(self) -> None:
         state = "active" if self._active else ("inactive" if self.worker is not None else "unconfigured")
         name = f"{self.get_fully_qualified_name()}: segmentation"
         one = diagnostics.status(name, state, self.health, self.matcher, self.worker)
         self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), one))
-
-
-def _phrase(text: str) -> Any:
-    from refseg_ros.core.instruction import Phrase
-
-    return Phrase(text)
 
 
 def main(args: list[str] | None = None, model_factory: ModelFactory = load_model) -> int:
