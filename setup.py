@@ -101,7 +101,7 @@ setup(
     distclass=RosDistribution,
     packages=find_packages(include=[NAME, f"{NAME}.*"], exclude=[f"{NAME}.{g}*" for g in GENERATED]),
     package_data={
-        NAME: ["models/compact/weights/*", "demo/*.j2", "demo/*.js", "pick/*.j2", "evaluation/*.j2", "py.typed"],
+        NAME: ["models/*/weights/*", "demo/*.j2", "demo/*.js", "pick/*.j2", "evaluation/*.j2", "py.typed"],
     },
     ext_modules=[Extension(f"{NAME}._interfaces", [])],
     data_files=[(f"share/{NAME}", ["package.xml"])],

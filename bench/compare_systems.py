@@ -1,6 +1,7 @@
 """The systems beside one another: trains what is missing, one run after another on one core, evaluates, compares.
 
-    python bench/compare_systems.py train --only compact_vlm,compact_vlm_boxes  # what others start from; then any order
+    python bench/compare_systems.py train --only compact_vlm,compact_vlm_boxes  # what others start from ...
+    python bench/compare_systems.py ship                                        # ... put where they look for it
     python bench/compare_systems.py train --only gsva,lisa_like          # names of runs; without --only all of them
     python bench/compare_systems.py evaluate --test scenes/test          # every finished run, each once
     python bench/compare_systems.py report --test scenes/test            # times, three tables, a page and a sheet
@@ -46,6 +47,7 @@ from refseg_ros.evaluation.speed import unheard
 from refseg_ros.evaluation.system_words import word_list_model
 from refseg_ros.evaluation.word_lists import evaluate_word_lists, read_panoptic
 from refseg_ros.training.systems.config import read_config, variants_of
+from refseg_ros.training.systems.starting import SHIPPED_START, halved
 
 CONFIGS = Path("config/training/systems")
 FIRST = ("compact_vlm", "compact_vlm_boxes")  # what the others start from, and no systems themselves
@@ -108,6 +110,12 @@ def train(only: Only = "") -> None:
         ).returncode  # fmt: skip
         if code:
             raise typer.Exit(code)
+
+
+@app.command()
+def ship() -> None:
+    """Write what the systems start from, in half precision, to where the package has it."""
+    halved(runs()[FIRST[-1]].weights, SHIPPED_START / f"{FIRST[0]}.safetensors")
 
 
 @app.command("evaluate")

@@ -35,12 +35,20 @@ from refseg_ros.training.runs import ConfigError, run_file  # noqa: E402
 from refseg_ros.training.systems import captions, loop  # noqa: E402
 from refseg_ros.training.systems.batches import Batches  # noqa: E402
 from refseg_ros.training.systems.calibrating import CUTS, Judged, fitted, write_calibration  # noqa: E402
-from refseg_ros.training.systems.config import LoraConfig, StageConfig, StartConfig, read_config, variants_of  # noqa: E402
+from refseg_ros.training.systems.config import (  # noqa: E402
+    SHIPPED,
+    LoraConfig,
+    StageConfig,
+    StartConfig,
+    read_config,
+    variants_of,
+)
 from refseg_ros.training.systems.datasets import DatasetPictures  # noqa: E402
 from refseg_ros.training.systems.lora import inject, merge  # noqa: E402
 from refseg_ros.training.systems.mixture import Mixture, MixtureConfig  # noqa: E402
+from refseg_ros.training.systems.starting import SHIPPED_START, halved, take_over  # noqa: E402
 from refseg_ros.training.systems.step import Step, by_length  # noqa: E402
-from refseg_ros.training.systems.train import take_over, train  # noqa: E402
+from refseg_ros.training.systems.train import train  # noqa: E402
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "config" / "training" / "systems").glob("*.yaml"))
 SMALL = {"backbone": {"width": 32, "layers": 1, "layers_after": 1, "heads": 2}}
@@ -297,11 +305,29 @@ def test_a_run_starts_from_a_finished_one(tmp_path, folder):
     shared = [n for n in own if n in given and given[n].is_floating_point()]
     assert any("head.decoder" in n for n in shared) and any("backbone" in n for n in shared)
     assert all(torch.allclose(own[n], given[n], atol=5e-4) for n in shared)
+    halved(first, tmp_path / "half" / "box_decoder.safetensors")
+    again = assemble("box_decoder", "compact", SMALL | {"head": head})
+    take_over(again, StartConfig(work=tmp_path / "half", parts=tuple(start["parts"])))
+    assert all(torch.allclose(t, given[n], atol=1e-3) for n, t in again.state_dict().items() if n in shared)
+    (tmp_path / "half" / "box_decoder.json").write_text('{"sha256": "0"}')
+    with pytest.raises(ConfigError, match="not the file that its card describes"):
+        take_over(again, StartConfig(work=tmp_path / "half", parts=("language",)))
     with pytest.raises(ConfigError, match="train it first"):
         train(written(tmp_path, folder, work=str(tmp_path / "x"), start={"work": str(tmp_path / "nowhere")}))
     with pytest.raises(ConfigError, match=r"options\.backbone"):
         train(written(tmp_path, folder, work=str(tmp_path / "y"), start=start, options={
             "backbone": {"width": 64, "layers": 1, "heads": 2}, "head": head}))  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [f for f in EXAMPLES if f.stem.endswith("_compact")], ids=lambda f: f.stem)
+def test_every_compact_system_starts_from_what_ships(file):
+    config, shipped = read_config(file), load_file(SHIPPED_START / "compact_vlm.safetensors")
+    system = assemble(config.model, config.scale, config.options)
+    assert config.start is not None
+    take_over(system, config.start)
+    taken = [n for n, t in system.state_dict().items() if n in shipped and torch.equal(t, shipped[n].to(t.dtype))]
+    assert {part_of(n) for n in taken} >= set(config.start.parts)
+    assert len(taken) > 0.9 * sum(part_of(n) in set(config.start.parts) - {"head"} for n in system.state_dict())
 
 
 def test_a_decoder_without_a_glance_goes_on_with_one(tmp_path, folder):
@@ -493,7 +519,7 @@ def test_the_examples_are_configurations(example):
     config = read_config(example)
     first = example.name.startswith("compact_vlm")
     assert first or example.name == f"{config.model}_{config.scale}.yaml"
-    assert first or config.scale == "full" or config.start.work.name.startswith("compact_vlm")
+    assert first or config.scale == "full" or str(config.start.work) == SHIPPED
     for variant in variants_of(example):
         changed = read_config(example, variant)
         assert changed.work != config.work and changed.about and changed != config

@@ -12,6 +12,7 @@ from refseg_ros.training.runs import SYSTEMS, ConfigError, read_yaml
 from refseg_ros.training.systems.mixture import MixtureConfig
 
 SCALES = ("compact", "full")
+SHIPPED = "shipped"  # as a start's work: the weights that come with the package
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +99,9 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StartConfig:
-    """A finished run that this one starts from. work: its folder; parts: which of its weights are taken (PARTS). The
-    language model's parts must be there whole; of the head, what has the same name and shape there."""
+    """A finished run that this one starts from. work: its folder, or `shipped`: what comes with the package, at compact
+    scale; parts: which of its weights are taken (PARTS). The language model's parts must be there whole; of the head,
+    what has the same name and shape there."""
 
     work: Path
     parts: tuple[str, ...] = ("language", "words", "connector")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from refseg_ros.core.outcome import RequestError
 from refseg_ros.data.dataset import DatasetError
@@ -20,12 +20,12 @@ from refseg_ros.models.weights import sha256
 from refseg_ros.training.runs import ConfigError
 from refseg_ros.training.systems.batches import Batches
 from refseg_ros.training.systems.calibrating import fitted, judged, write_calibration
-from refseg_ros.training.systems.config import DataConfig, StartConfig, SystemTrainingConfig, read_config
+from refseg_ros.training.systems.config import DataConfig, SystemTrainingConfig, read_config
 from refseg_ros.training.systems.datasets import DatasetPictures
 from refseg_ros.training.systems.facts import PictureSet
-from refseg_ros.training.systems.growing import grown
 from refseg_ros.training.systems.loop import run
 from refseg_ros.training.systems.scenes import RenderedScenes
+from refseg_ros.training.systems.starting import take_over
 
 
 def train(file: Path, variant: str = "") -> Path:
@@ -52,28 +52,6 @@ def train(file: Path, variant: str = "") -> Path:
         except ValueError as error:
             raise ConfigError(f"calibration_pictures: {error}; give more pictures, or 0 for one half") from error
     return target
-
-
-def take_over(system: System, start: StartConfig) -> None:
-    """Another run's weights, part by part. Raises ConfigError for a run that is not finished or does not fit."""
-    files = sorted(start.work.glob("*.safetensors"))
-    if len(files) != 1:
-        raise ConfigError(
-            f"start.work: {start.work} holds no finished run; train it first: refseg train --config "
-            f"config/training/systems/{start.work.name}.yaml (or the file whose work that is)"
-        )
-    tensors = load_file(files[0])
-    given = {n: t for n, t in tensors.items() if part_of(n) in start.parts}
-    own = system.state_dict()
-    if isinstance(system.backbone, CompactVLM):
-        given = grown(system.backbone, own, tensors) | given
-    fitting = {n: t for n, t in given.items() if n in own and own[n].shape == t.shape}
-    needed = [n for n in own if part_of(n) in set(start.parts) - {"head"}]
-    lacking = [n for n in needed if n not in fitting]
-    if lacking or ("head" in start.parts and not any(part_of(n) == "head" for n in fitting)):
-        what = lacking[0] if lacking else "any tensor of the head"
-        raise ConfigError(f"start.work: {files[0]} has no {what} that fits; train both with the same options.backbone")
-    system.load_state_dict(fitting, strict=False)
 
 
 def pictures(data: DataConfig, config: SystemTrainingConfig, system: System) -> PictureSet:
