@@ -112,7 +112,7 @@ def test_training_never_shows_what_is_held_out_and_tests_do(engine):
     assert set(holdout.SURFACES) <= known
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        assert not set(engine._surfaces(rng, "train")) & set(holdout.SURFACES)
+        assert not set(engine._surfaces(rng, VARIED, "train")) & set(holdout.SURFACES)
 
 
 def test_what_is_held_out_exists_and_is_told_apart():

@@ -19,7 +19,7 @@ from refseg_ros.sim.placing import Placed, arrange, size_as_it_lies, still_insid
 from refseg_ros.sim.plainly import told
 from refseg_ros.sim.pool import Extend, ObjectPool
 from refseg_ros.sim.scene import Scene, SceneObject
-from refseg_ros.sim.shapes import SHAPES
+from refseg_ros.sim.shapes import SHAPES, UNKNOWN
 from refseg_ros.sim.splits import SPLIT_SEEDS
 from refseg_ros.sim.style import CALM, SceneStyle
 
@@ -46,18 +46,20 @@ class _Shown:
 class SceneEngine:
     """Repeatable scenes: the same seed, keys and size give the same scene. Use as a context, or call close().
 
-    extend: adds bodies to the world, a gripper for one.
+    extend: adds bodies to the world, a gripper for one. unknown: has things with a label nobody knows (style.unknown)
+    and surfaces from sim.patterns; apart, since a scene is the same to the last bit only in the same world.
 
     Raises assets.AssetsMissing when no object is installed.
     """
 
     def __init__(
-        self, keys: Sequence[str] | None = None, width: int = 640, height: int = 480, extend: Extend | None = None
+        self, keys: Sequence[str] | None = None, width: int = 640, height: int = 480, extend: Extend | None = None,
+        unknown: bool = False,
     ) -> None:
         folder = assets.prepare()
         self.width, self.height = width, height
         named = sorted(assets.sources()) if keys is None else list(keys)
-        self._pool = ObjectPool([*named, *SHAPES], folder, width, height, extend)
+        self._pool = ObjectPool([*named, *SHAPES, *(UNKNOWN * unknown)], folder, width, height, extend)
         self._named = len(named)
         self._shown: _Shown | None = None
         # Registered after mujoco's own hook, so run before it: then there still is a display to free things on.
@@ -117,7 +119,7 @@ class SceneEngine:
         arranged = arrange(pool, rng, picked, style)
         pool.activate([p.index for p in arranged.placed])
         self._settle([p.index for p in arranged.placed], early=not style.calm)
-        room.furnish(pool, rng, self._surfaces(extras, split))
+        room.furnish(pool, rng, self._surfaces(extras, style, split))
         for index, paint in paints.items():
             apply_paint(pool.model, pool.visual[index], pool.keys[index], paint, extras)
         for index in picked[wanted:]:
@@ -167,19 +169,28 @@ class SceneEngine:
                 paints[i] = paint
         most = len(SHAPES)
         shapes = rng.permutation(most)[: min(most, int(rng.integers(style.shapes[0], style.shapes[1] + 1)))]
-        return [*picked, *(self._named + int(i) for i in shapes)], paints
+        extras = [self._named + int(i) for i in shapes]
+        if strange := len(keys) - self._named - most:
+            wanted = min(strange, int(rng.integers(style.unknown[0], style.unknown[1] + 1)))
+            extras += [self._named + most + int(i) for i in rng.permutation(strange)[:wanted]]
+        return [*picked, *extras], paints
 
-    def _surfaces(self, rng: np.random.Generator, split: str | None) -> list[str]:
+    def _surfaces(self, rng: np.random.Generator, style: SceneStyle, split: str | None) -> list[str]:
         """The surfaces that a scene of the split may have."""
         known = self._pool.surfaces
+        if self._pool.patterns and rng.random() < style.pattern_share:
+            return self._pool.patterns
         if split == "test" and rng.random() < TEST_SURFACE_SHARE:
             return [s for s in known if s in holdout.SURFACES] or known
         return [s for s in known if split is None or s not in holdout.SURFACES] or known
 
     def _dress_shape(self, index: int, paints: dict[int, str], rng: np.random.Generator) -> None:
-        """One plain colour, or the texture of some surface."""
+        """One plain colour, or the texture of some surface; what nobody knows has a label."""
         pool = self._pool
-        if rng.random() < SHAPE_PAINT_SHARE:
+        if pool.keys[index] in UNKNOWN:
+            pool.model.geom_matid[pool.visual[index]] = pool.model.material(str(rng.choice(pool.labels))).id
+            pool.model.geom_rgba[pool.visual[index]] = 1
+        elif rng.random() < SHAPE_PAINT_SHARE:
             paints[index] = str(rng.choice(sorted(PAINTS)))
             apply_paint(pool.model, pool.visual[index], pool.keys[index], paints[index], rng)
         else:

@@ -17,7 +17,7 @@ from refseg_ros.sim.dye import dyed
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.splits import split_of
 from refseg_ros.sim.stored import save_scene
-from refseg_ros.sim.style import VARIED
+from refseg_ros.sim.style import TRAINING, VARIED
 from refseg_ros.sim.workers import rendered
 
 OBJECTS = (4, 12)
@@ -26,8 +26,9 @@ OBJECTS = (4, 12)
 def _generate_some(engine: SceneEngine, job: tuple[Path, list[int]]) -> int:
     out, seeds = job
     for seed in seeds:
-        scene = engine.scene(seed, count=OBJECTS, style=VARIED, split=split_of(seed))
-        if split_of(seed) != "test":
+        split = split_of(seed)
+        scene = engine.scene(seed, count=OBJECTS, style=TRAINING if split == "train" else VARIED, split=split)
+        if split != "test":
             scene = dyed(scene, np.random.default_rng((seed, 2)))
         save_scene(out / f"scene_{seed:07d}.npz", scene)
     return len(seeds)
@@ -43,7 +44,7 @@ def generate(
     out.mkdir(parents=True, exist_ok=True)
     seeds = [s for s in range(seed, seed + count) if not (out / f"scene_{s:07d}.npz").exists()]
     jobs = [(out, seeds[i : i + chunk]) for i in range(0, len(seeds), chunk)]
-    done = rendered(_generate_some, jobs, (width, height), workers)
+    done = rendered(_generate_some, jobs, (width, height), workers, unknown=split_of(seed) == "train")
     made = sum(track(done, total=len(jobs), description=f"rendering {len(seeds)} scenes"))
     write_card(out, seed, (width, height))
     return made

@@ -11,10 +11,16 @@ from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.expressions.appearance import appearance
 from refseg_ros.sim.pool import ObjectPool, multiply, rotation
 from refseg_ros.sim.scene import TABLE_HEIGHT
+from refseg_ros.sim.shapes import UNKNOWN
 from refseg_ros.sim.style import SceneStyle
 
 HALF_TURN = 2**-0.5
 SMALL_M = 0.11
+SIDES = (
+    (1.0, 0, 0, 0), (0, 1.0, 0, 0), (HALF_TURN, HALF_TURN, 0, 0), (HALF_TURN, -HALF_TURN, 0, 0),
+    (HALF_TURN, 0, HALF_TURN, 0), (HALF_TURN, 0, -HALF_TURN, 0),
+)  # fmt: skip
+PACKAGES = frozenset({"can", "bottle", "carton", "box"})
 FLAT = frozenset({"box", "book"})
 FLAT_M = 0.065  # what is higher is no place to stack on
 
@@ -38,9 +44,12 @@ class Arrangement:
     inside: dict[int, int] = field(default_factory=dict)
 
 
-def pose(rng: np.random.Generator, key: str) -> npt.NDArray[np.float64]:
-    """A quaternion (w first) a thing of this kind may lie or stand in."""
+def pose(rng: np.random.Generator, key: str, tumbled_share: float = 0.0) -> npt.NDArray[np.float64]:
+    """A quaternion (w first) a thing of this kind may lie or stand in; tumbled packages lie on any side."""
     entry = CATALOGUE.get(key)
+    packed = entry.category in PACKAGES if entry is not None else key in UNKNOWN
+    if tumbled_share and packed and rng.random() < tumbled_share:
+        return tumbled(rng)
     turn = rng.uniform(0, 2 * np.pi)
     standing, as_is = [HALF_TURN, HALF_TURN, 0, 0], [1.0, 0, 0, 0]
     base: list[float] = as_is
@@ -50,9 +59,15 @@ def pose(rng: np.random.Generator, key: str) -> npt.NDArray[np.float64]:
             base = as_is  # boxes mostly lie flat, bottles and cartons now and then
     if entry is not None and entry.category == "book" and rng.random() < 0.8:
         base = [HALF_TURN, 0, HALF_TURN, 0]
-    if key in ("shape:cylinder", "shape:prism") and rng.random() < 0.3:
+    if key in ("shape:cylinder", "shape:prism", "shape:drum") and rng.random() < 0.3:
         base = standing
     return multiply([np.cos(turn / 2), 0, 0, np.sin(turn / 2)], base)
+
+
+def tumbled(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """A quaternion (w first) with any of a body's axes up or down, turned by any angle about the vertical."""
+    turn = rng.uniform(0, 2 * np.pi)
+    return multiply([np.cos(turn / 2), 0, 0, np.sin(turn / 2)], SIDES[int(rng.integers(len(SIDES)))])
 
 
 def arrange(pool: ObjectPool, rng: np.random.Generator, picked: list[int], style: SceneStyle) -> Arrangement:
@@ -62,7 +77,7 @@ def arrange(pool: ObjectPool, rng: np.random.Generator, picked: list[int], style
     for index in sorted(picked, key=lambda i: not appearance(pool.keys[i]).holds):
         key = pool.keys[index]
         holds = appearance(key).holds
-        quaternion = pose(rng, key)
+        quaternion = pose(rng, key, style.tumbled_share)
         low, high = pool.extent(index, quaternion)
         size = high - low
         radius = float(np.hypot(*size[:2])) / 2 * style.crowding

@@ -9,12 +9,14 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
+from refseg_ros.sim.patterns import Picture, label, surface
 from refseg_ros.sim.render import RgbdRenderer
 from refseg_ros.sim.scene import TABLE_HEIGHT
-from refseg_ros.sim.shapes import add_shape, hull_triangles, resize, surface_points
+from refseg_ros.sim.shapes import UNKNOWN, add_shape, hull_triangles, resize, surface_points
 
 Extend = Callable[[mujoco.MjSpec], None]
 HIDDEN_GROUP, SHOWN_GROUP = 4, 1
+LABELS, PATTERNS = 60, 40  # for pools with things that nobody knows
 LIGHTS = 4  # the first throws shadows
 STUFF = ("table", "wall", "floor")
 WALLS = (((2.2, 0.0, 1.0), 0), ((-2.2, 0.0, 1.0), 0), ((0.0, 2.2, 1.0), 1), ((0.0, -2.2, 1.0), 1))
@@ -24,7 +26,7 @@ class ObjectPool:
     """The room, a table, lights, a camera and one free body for each key, compiled once (seconds).
 
     Units metres, world z up, table top at TABLE_HEIGHT. Public arrays are indexed by the key's position; a key is of
-    the catalogue or one of shapes.SHAPES, and these may come several times.
+    the catalogue or one of shapes.SHAPES or UNKNOWN, and these may come several times.
     extend: adds bodies of its own before the model is compiled.
     """
 
@@ -40,6 +42,9 @@ class ObjectPool:
         spec.stat.extent, spec.stat.center = 1.0, [0, 0, TABLE_HEIGHT]
         spec.option.timestep = 0.004
         self.surfaces = self._add_surfaces(spec, assets / "surfaces")
+        strange = any(k in UNKNOWN for k in self.keys)
+        self.labels = self._add_patterns(spec, "label", LABELS * strange, label, mujoco.mjtTexture.mjTEXTURE_CUBE)
+        self.patterns = self._add_patterns(spec, "pattern", PATTERNS * strange, surface, mujoco.mjtTexture.mjTEXTURE_2D)
         self._add_room(spec)
         for index, key in enumerate(self.keys):
             frame = spec.worldbody.add_frame(pos=[3 + 0.5 * index, 0, -3])
@@ -91,6 +96,24 @@ class ObjectPool:
             )
             material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = path.stem
             names.append(path.stem)
+        return names
+
+    @staticmethod
+    def _add_patterns(
+        spec: mujoco.MjSpec, kind: str, count: int, drawn: Callable[[np.random.Generator], Picture],
+        texture: mujoco.mjtTexture,
+    ) -> list[str]:  # fmt: skip
+        """Materials of drawn pictures, the same ones each time; their names."""
+        names = [f"{kind}{number}" for number in range(count)]
+        for number, name in enumerate(names):
+            picture = drawn(np.random.default_rng((number, count)))
+            height, width, channels = picture.shape
+            made = spec.add_texture(name=name, type=texture, width=width, height=height, nchannel=channels)
+            made.data = picture.tobytes()
+            flat = texture == mujoco.mjtTexture.mjTEXTURE_2D
+            material = spec.add_material(name=name, texuniform=flat, texrepeat=[1.5, 1.5] if flat else [1, 1])
+            material.specular, material.shininess = (0.2, 0.2) if flat else (0.4, 0.5)
+            material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
         return names
 
     def _add_room(self, spec: mujoco.MjSpec) -> None:

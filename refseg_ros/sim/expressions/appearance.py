@@ -9,7 +9,9 @@ from refseg_ros.sim.catalogue import CATALOGUE, COLOURS, CatalogueEntry
 from refseg_ros.sim.expressions import words
 
 FALSE, MAYBE, TRUE = 0, 1, 2
-SHAPE_KEYS = ("block", "cylinder", "sphere", "prism")
+SHAPE_KEYS = ("block", "cylinder", "sphere", "prism", "parcel", "drum", "flask")
+# What these are made of and look like, as one may say of the others.
+FORM = {"parcel": ("block",), "drum": ("cylinder",), "flask": ("bottle", "cylinder")}
 KEEPS_ITS_NAME = frozenset(
     ["bowl", "ramekin", "plate", "mug", "moka pot", "frying pan", "book", "basket", "tray", "wine bottle", "bottle"]
 )
@@ -103,8 +105,9 @@ def appearance(key: str, paint: str = "", colour_told: bool = True, dye: str = "
             raise KeyError(f"{key}: shapes are {', '.join(SHAPE_KEYS)}")
         any_colour = frozenset() if paint else frozenset([*COLOURS, "gold", "silver", "beige"])
         return Appearance(
-            "object", "object", frozenset(words.ANY), frozenset(words.ARGUABLE[kind]), frozenset(), frozenset([kind]),
-            (paint,) if paint else (), any_colour, frozenset(), (), None, "", bool(paint),
+            "object", "object", frozenset(words.ANY), frozenset(words.ARGUABLE[kind]), frozenset(),
+            frozenset(FORM.get(kind, (kind,))), (paint,) if paint else (), any_colour, frozenset(), (), None, "",
+            bool(paint),
         )  # fmt: skip
     entry = _turned(CATALOGUE[key], dye) if dye else CATALOGUE[key]
     noun = entry.category if paint and entry.noun not in KEEPS_ITS_NAME else entry.noun

@@ -76,6 +76,12 @@ ARGUABLE: dict[str, tuple[str, ...]] = {  # by noun or category
     "cylinder": ("can", "tin", "cup", "mug", "bottle", "soda", "soda can"),
     "sphere": ("lemon", "fruit", "food"),
     "prism": ("box", "dish", "tray", "can", "bowl", "plate"),
+    # and those with a label
+    "parcel": ("box", "carton", "book", "package", "packet", "tray", "food"),
+    "drum": ("can", "tin", "cup", "mug", "bottle", "soda", "soda can", "soft drink can", "can of soda", "food", "drink",
+             "beverage"),
+    "flask": ("bottle", "can", "tin", "cup", "mug", "moka pot", "carton", "package", "food", "drink", "beverage",
+              "condiment"),
 }
 
 # Words that fit only where nothing fits better: a ramekin is a bowl as long as there is no bowl.
