@@ -61,10 +61,10 @@ def _padded(values: npt.NDArray, inner: tuple[int, int], shape: tuple[int, int],
     return out
 
 
-def plain(path: Path) -> Picture:
-    """A file's picture by one of many sensors, the same one each time."""
+def plain(path: Path, light: bool = False) -> Picture:
+    """A file's picture by one of many sensors, the same one each time. light: under some other light, too."""
     rng = np.random.default_rng(int(path.stem.split("_")[1]))
-    return picture(load_scene(path), SensorModel.drawn(rng), rng)
+    return picture(load_scene(path), SensorModel.drawn(rng), rng, light)
 
 
 def varied(paths: Sequence[Path], rng: np.random.Generator) -> Picture:

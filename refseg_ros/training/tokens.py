@@ -68,14 +68,16 @@ def true_tokens(paths: Sequence[Path], work: Path, name: str) -> list[list[Token
 
 @torch.no_grad()
 def found_tokens(paths: Sequence[Path], head: InstanceHead, work: Path, name: str) -> list[TokenSet]:
-    """For each scene the masks that stage one finds; a quarter of them found without depth; kept between runs."""
+    """For each scene the masks that stage one finds; a quarter of them found without depth; kept between runs.
+
+    Training's are seen in another light every other time; validation's as they are."""
     path = work / f"tokens_found_{name}.pt"
     if path.exists():
         return list(torch.load(path, weights_only=False))
     head.eval()
     backbone, out = Backbone(), []
     for n, file in enumerate(track(paths, description=f"found instances of {name}")):
-        seen = plain(file)
+        seen = plain(file, light=name == "train" and n % 2 == 1)
         masks = predict(head, backbone, seen, use_depth=n % 4 != 0)
         true, numbers = _true(seen)
         owner = torch.full((len(masks),), -1)
