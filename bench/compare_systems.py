@@ -120,14 +120,17 @@ def ship() -> None:
 
 @app.command("evaluate")
 def evaluate_runs(test: Test, only: Only = "", limit: Limit = 0, out: Path = OUT) -> None:
-    """Evaluate every finished run, and the default model; write one JSON each."""
+    """Evaluate every finished run, and the default model (`compact`); write one JSON each."""
     import torch
 
     torch.set_num_threads(1)
     samples = read_dataset(test)[: limit or None]
     shown = SideBySide(samples)
-    wanted: list[Run | None] = [r for r in chosen(only) if r.name not in FIRST]
-    if not only:
+    names = [n.strip() for n in only.split(",") if n.strip()]
+    trained = [n for n in names if n != REFERENCE]
+    found = chosen(",".join(trained)) if trained or not names else []
+    wanted: list[Run | None] = [r for r in found if r.name not in FIRST]
+    if not names or REFERENCE in names:
         wanted.append(None)
     for run in wanted:
         name = run.name if run else REFERENCE
