@@ -25,6 +25,7 @@ from refseg_ros.models.compact.crops import (  # noqa: E402
     crop_features,
     square_crops,
 )
+from refseg_ros.models.compact.edges import Edges  # noqa: E402
 from refseg_ros.models.compact.instances import (  # noqa: E402
     KERNEL_NUMBERS,
     MASK_CHANNELS,
@@ -60,7 +61,8 @@ def _encoded(count, size=(640, 480)):
     for n in range(count):
         masks[n, 20 + 16 * n : 32 + 16 * n, 40:80] = 5
     look, place = torch.randn(count, APPEARANCE), torch.rand(count, GEOMETRY)
-    return Encoded(masks, overlapping(masks), (320, 240), size, look, place, np.ones(count, np.float32))
+    edges = Edges(Frame(np.zeros((size[1], size[0], 3), np.uint8)), (320, 240))
+    return Encoded(masks, overlapping(masks), edges, look, place, np.ones(count, np.float32))
 
 
 @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1280, 720), (31, 17), (1, 1), (3000, 2)])
@@ -284,7 +286,7 @@ def test_masks_come_back_at_the_frames_size(size):
     assert candidate.mask.sum() == pytest.approx(12 * 40 * scale**2, rel=0.3)
     nothing = torch.full((1, 256, 320), -5.0)
     rest = (torch.zeros(1, 1), torch.zeros(1, 1), np.ones(1, np.float32))
-    assert full_size(Encoded(nothing, overlapping(nothing), (320, 240), size, *rest), 0) is None
+    assert full_size(Encoded(nothing, overlapping(nothing), _encoded(1, size).edges, *rest), 0) is None
 
 
 @pytest.mark.parametrize("size", [(640, 480), (200, 300)])
@@ -297,7 +299,7 @@ def test_frames_of_any_size_with_and_without_depth_are_encoded(model, size, with
     camera = Intrinsics(width, height, 500, 500, width / 2, height / 2)
     frame = Frame(rgb, depth, camera) if with_depth else Frame(rgb)
     encoded = model.encode(frame)
-    assert encoded.size == size and len(encoded.look) == len(encoded.place) == len(encoded.masks)
+    assert len(encoded.look) == len(encoded.place) == len(encoded.masks)
     assert torch.isfinite(encoded.place).all() and len(model.decode(encoded, [Phrase("the mug")])) == 1
 
 

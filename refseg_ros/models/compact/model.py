@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from refseg_ros.core.instruction import Phrase
 from refseg_ros.core.protocol import Candidate, PhraseDecoding, Thresholds
-from refseg_ros.core.types import Frame, crop_mask
+from refseg_ros.core.types import Frame
 from refseg_ros.models.compact.backbone import Backbone, mixed, multiplies_bfloat16, network_input
 from refseg_ros.models.compact.copies import distinct, overlapping
 from refseg_ros.models.compact.crops import crop_features, square_crops
 from refseg_ros.models.compact.doubt import all_read, as_far_as_familiar, as_far_as_read
+from refseg_ros.models.compact.edges import Edges
 from refseg_ros.models.compact.instances import InstanceHead, find_instances
 from refseg_ros.models.compact.language import LanguageHead, TextEncoder
 from refseg_ros.models.compact.tokens import instance_tokens
@@ -39,14 +40,13 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """masks: logits (N, H, W) at the network's size; overlap (N, N): which of them may show one thing; inner: the
-    network's (width, height) without padding; size: the frame's; look (N, F), place (N, G): the instance tokens;
-    familiar (N,): how far training has seen their like, in 0..1."""
+    """masks: logits (N, H, W) at the network's size; overlap (N, N): which of them may show one thing; edges: the frame
+    that they are brought back to; look (N, F), place (N, G): the instance tokens; familiar (N,): how far training has
+    seen their like, in 0..1."""
 
     masks: Tensor
     overlap: npt.NDArray[np.bool_]
-    inner: tuple[int, int]
-    size: tuple[int, int]
+    edges: Edges
     look: Tensor
     place: Tensor
     familiar: npt.NDArray[np.float32]
@@ -93,7 +93,7 @@ class CompactModel:
             crops = crop_features(self._backbone, *seen).float().cpu()
         look, place = instance_tokens(logits > 0, crops, torch.from_numpy(image), depth, rays)
         familiar = self._heads.language.familiarity(look.to(self.device)).cpu().numpy()
-        return Encoded(logits, overlapping(logits), inner, frame.size, look, place, familiar)
+        return Encoded(logits, overlapping(logits), Edges(frame, inner), look, place, familiar)
 
     @torch.inference_mode()
     def decode(self, encoded: Encoded, phrases: Sequence[Phrase]) -> list[PhraseDecoding]:
@@ -144,14 +144,10 @@ class CompactModel:
 
 
 def full_size(encoded: Encoded, index: int) -> Candidate | None:
-    """One mask at the frame's size; None when nothing of it is left. Interpolates logits inside the mask's box only."""
-    width, height = encoded.inner
-    logits = encoded.masks[index, :height, :width].numpy()
-    big = cv2.resize(logits, encoded.size, interpolation=cv2.INTER_LINEAR) > 0
-    if not big.any():
-        return None
-    mask, offset = crop_mask(big)
-    return Candidate(mask, offset, 0.0)
+    """One mask at the frame's size; None when nothing of it is left."""
+    width, height = encoded.edges.inner
+    found = encoded.edges.followed((encoded.masks[index, :height, :width] > 0).numpy())
+    return None if found is None else Candidate(*found, 0.0)
 
 
 def _geometry_of(
