@@ -42,7 +42,7 @@ class Calibration:
 class Encoded:
     """masks: logits (N, H, W) at the network's size; overlap (N, N): which of them may show one thing; edges: the frame
     that they are brought back to; look (N, F), place (N, G): the instance tokens; familiar (N,): how far training has
-    seen their like, in 0..1."""
+    seen their like, in 0..1; shapes: masks that were asked for already, at the frame's size."""
 
     masks: Tensor
     overlap: npt.NDArray[np.bool_]
@@ -50,6 +50,7 @@ class Encoded:
     look: Tensor
     place: Tensor
     familiar: npt.NDArray[np.float32]
+    shapes: dict[int, Candidate | None] = field(default_factory=dict)
 
 
 class CompactHeads(nn.Module):
@@ -111,15 +112,12 @@ class CompactModel:
         scores, belief = meant.sigmoid().cpu().numpy(), (fits / self._temperature).sigmoid().cpu().numpy()
         belief = as_far_as_familiar(belief, scores, encoded.familiar)
         belief = as_far_as_read(belief, [all_read(phrase.text, self._read) for phrase in phrases])
-        masks: dict[int, Candidate | None] = {}
         decodings = []
         for row in range(count):
             candidates = []
             shown = [int(i) for i in np.argsort(-scores[row]) if scores[row, i] >= SHOWN_SCORE]
             for index in distinct(shown, encoded.overlap):
-                if index not in masks:
-                    masks[index] = full_size(encoded, index)
-                shape = masks[index]
+                shape = full_size(encoded, index)
                 if shape is not None:
                     candidates.append(Candidate(shape.mask, shape.offset, float(scores[row, index])))
             decodings.append(PhraseDecoding(float(belief[row]), tuple(candidates)))
@@ -144,10 +142,12 @@ class CompactModel:
 
 
 def full_size(encoded: Encoded, index: int) -> Candidate | None:
-    """One mask at the frame's size; None when nothing of it is left."""
-    width, height = encoded.edges.inner
-    found = encoded.edges.followed((encoded.masks[index, :height, :width] > 0).numpy())
-    return None if found is None else Candidate(*found, 0.0)
+    """One mask at the frame's size, worked out once; None when nothing of it is left."""
+    if index not in encoded.shapes:
+        width, height = encoded.edges.inner
+        found = encoded.edges.followed((encoded.masks[index, :height, :width] > 0).numpy())
+        encoded.shapes[index] = None if found is None else Candidate(*found, 0.0)
+    return encoded.shapes[index]
 
 
 def _geometry_of(
