@@ -24,11 +24,12 @@ from refseg_ros.models.answers.vocabulary import Vocabulary
 from refseg_ros.models.backbones.base import Backbone, Template, VisionFeatures
 from refseg_ros.models.backbones.geometry import Geometry, Size, letterbox
 from refseg_ros.models.backbones.glance import FREQUENCIES, Glance, GlanceStack, where
-from refseg_ros.models.compact.backbone import CHANNELS, LONG_SIDE, MEAN, STD, mixed
+from refseg_ros.models.compact.backbone import CHANNELS, MEAN, STD, mixed
 from refseg_ros.models.compact.backbone import Backbone as EfficientNet
 from refseg_ros.models.compact.language import TextEncoder
 
 SPECIALS = (*boxes.SPECIALS, *rejections.SPECIALS, *caption.SPECIALS)
+LONG_SIDE = 320  # of an image in pixels; the tower sees it FINE times as large
 STRIDE, FINE = 32, 2
 LITTLE = 0.01  # spread of the weights by which new layers are heard, at first
 COLOURS = 3 * 4 * 4  # a token's mean colours in cells of 8 x 8 pixels
