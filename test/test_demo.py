@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -59,6 +60,16 @@ def test_one_request_of_each_kind(truth):
     assert by_kind["half absent"].verdicts == (Verdict.FOUND, Verdict.ABSENT)
     assert by_kind["ambiguous"].expected is Outcome.AMBIGUOUS
     assert by_kind["empty"].expected is Outcome.ERROR and by_kind["empty"].instruction == ""
+
+
+def test_nobody_is_asked_for_what_a_person_would_have_to_look_for(truth):
+    large = np.kron(truth.instance_ids, np.ones((60, 60), np.int32))
+    large[large == 1] = -1
+    large[:10, :20] = 1  # 200 of two million pixels
+    hard = replace(truth, instance_ids=large)
+    asked = [t for r in choose_requests(hard, 0) for t in r.targets]
+    assert asked and not any(1 in t for t in asked)
+    assert "pair" in missing_kinds(hard) and "single" not in missing_kinds(hard)
 
 
 def answer(request, masks=None, outcome=None, verdicts=None, centroids=()):

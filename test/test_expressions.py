@@ -17,7 +17,7 @@ from test_sim_truth import made, said
 from refseg_ros.core.instruction import Number, parse
 from refseg_ros.sim.catalogue import CATALOGUE, nouns
 from refseg_ros.sim.expressions import expressions, words
-from refseg_ros.sim.expressions.appearance import FALSE, MAYBE, TRUE, appearance
+from refseg_ros.sim.expressions.appearance import FALSE, MAYBE, SHAPE_KEYS, TRUE, appearance
 from refseg_ros.sim.expressions.facts import Facts
 from refseg_ros.sim.expressions.oov import OUT_OF_VOCABULARY
 from refseg_ros.sim.expressions.wording import FORMS, OPENINGS, templates
@@ -172,7 +172,7 @@ def test_nothing_is_said_of_a_kind_of_which_one_is_hardly_visible():
 
 def test_the_table_of_words_is_consistent():
     known = {e.noun for e in CATALOGUE.values()} | {e.category for e in CATALOGUE.values()}
-    shapes = {"block", "cylinder", "sphere", "prism"}
+    shapes = set(SHAPE_KEYS)
     assert set(words.SYNONYMS) <= known and set(words.CATEGORY_WORDS) <= known
     assert set(words.ARGUABLE) <= known | shapes
     assert set(words.LOOSE) <= known | set(CATALOGUE) and set(words.DETAILS) <= set(CATALOGUE)

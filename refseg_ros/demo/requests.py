@@ -6,6 +6,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from refseg_ros.core.outcome import Outcome, Verdict, combine
 from refseg_ros.demo.truth import SceneTruth
 
@@ -21,6 +23,7 @@ class DemoRequest:
     targets: tuple[frozenset[int], ...] = ()
 
 
+LEAST_SHARE = 0.001  # of the picture: 300 pixels of 640 x 480
 # Every kind the demo shows, with the expression types that serve for it, best first.
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("single", ("name",)),
@@ -48,9 +51,16 @@ def _from_expression(kind: str, expression: dict[str, Any], instruction: str | N
     return DemoRequest(kind, instruction or expression["text"], combine(verdicts), verdicts, targets)
 
 
+def _told_at_a_glance(truth: SceneTruth) -> list[dict[str, Any]]:
+    """The expressions about things that a person sees without looking for them."""
+    ids, areas = np.unique(truth.instance_ids, return_counts=True)
+    seen = set(ids[areas >= LEAST_SHARE * truth.instance_ids.size].tolist())
+    return [e for e in truth.expressions if all(int(i) in seen for target in e["targets"] for i in target)]
+
+
 def missing_kinds(truth: SceneTruth) -> list[str]:
     """The kinds this scene has no true expression for; a scene fit for the demo has none."""
-    have = {e["type"] for e in truth.expressions}
+    have = {e["type"] for e in _told_at_a_glance(truth)}
     return [kind for kind, types in KINDS if types and not have.intersection(types)]
 
 
@@ -58,7 +68,7 @@ def choose_requests(truth: SceneTruth, seed: int) -> list[DemoRequest]:
     """One request of each kind, repeatable for a seed. A kind the scene cannot show is left out."""
     rng = random.Random(seed)
     by_type: dict[str, list[dict[str, Any]]] = {}
-    for known in truth.expressions:
+    for known in _told_at_a_glance(truth):
         by_type.setdefault(known["type"], []).append(known)
     used: set[str] = set()
 
