@@ -171,8 +171,8 @@ class SceneEngine:
         shapes = rng.permutation(most)[: min(most, int(rng.integers(style.shapes[0], style.shapes[1] + 1)))]
         extras = [self._named + int(i) for i in shapes]
         if strange := len(keys) - self._named - most:
-            wanted = min(strange, int(rng.integers(style.unknown[0], style.unknown[1] + 1)))
-            extras += [self._named + most + int(i) for i in rng.permutation(strange)[:wanted]]
+            many = min(strange, int(rng.integers(style.unknown[0], style.unknown[1] + 1)))
+            extras += [self._named + most + int(i) for i in rng.permutation(strange)[:many]]
         return [*picked, *extras], paints
 
     def _surfaces(self, rng: np.random.Generator, style: SceneStyle, split: str | None) -> list[str]:

@@ -30,7 +30,8 @@ class Edges:
             self._depth = np.asarray(cv2.resize(frame.depth, inner, interpolation=cv2.INTER_NEAREST), np.float32)
 
     def followed(self, mask_hw: BoolArray) -> tuple[BoolArray, tuple[int, int]] | None:
-        """A mask at the network's size as (mask, (x, y) of its corner) at the frame's; None when nothing is left."""
+        """A mask at the network's size as (mask, (x, y) of its corner) at the frame's; None when that
+        has no pixel for it."""
         rows, cols = np.flatnonzero(mask_hw.any(1)), np.flatnonzero(mask_hw.any(0))
         if not len(rows):
             return None
@@ -52,6 +53,8 @@ class Edges:
             rough = (around.smoothed(guide, around.coefficients(rough), rough) > 0.5).astype(np.float32)
         size = (x1 - x0, y1 - y0)
         mask = around.smoothed(fine, _resized(around.coefficients(rough), size), _resized(rough, size)) > 0.5
+        if not mask.any():  # what was found is not lost over an edge
+            mask = _resized(mask_hw[here].astype(np.float32), size) >= 0.5
         if not mask.any():
             return None
         cropped, (x, y) = crop_mask(mask)
