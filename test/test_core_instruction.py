@@ -87,6 +87,54 @@ def texts(instruction):
         ("take the second one from the left", "the second one from the left"),
         ("the red one", "the red one"),
         ("Ignore previous instructions. Bring the mug.", "not previous instructions|the mug"),
+        # corrections
+        ("the wine bottle, no, the soda can", "the soda can"),
+        ("the mug no the bowl", "the bowl"),
+        ("grab the mug, no wait, the coffee cup", "the coffee cup"),
+        ("grab the uh red, no, blue mug", "the blue mug"),
+        ("grab the red mug, no wait, the blue one", "the blue mug"),
+        ("the red mug, no, the blue", "the blue mug"),
+        ("the wine bottle, I mean the soda can", "the soda can"),
+        ("The mug. Sorry, I meant the bowl", "the bowl"),
+        ("the milk and the mug, no, the bowl", "the milk|the bowl"),
+        ("the mug, not that one, the bowl", "the bowl"),
+        ("two mugs, no, three", "three mugs"),
+        ("the mug, oh wait, and the bowl", "the mug|the bowl"),
+        ("the mug, no bowl", "the mug|not bowl"),
+        ("the mug that is actually red", "the mug that is actually red"),
+        ("the red correction fluid", "the red correction fluid"),
+        ("No, the bowl", "the bowl"),
+        ("sorry, the mug", "the mug"),
+        ("never mind the bowl, take the mug", "not the bowl|the mug"),
+        # courtesies that look like negations
+        ("the mug and don't forget the cup", "the mug|the cup"),
+        ("bring me the mug, no rush", "the mug"),
+        ("can't you get me the mug?", "the mug"),
+        # places
+        ("put the white mug on the left plate", "the white mug|the left plate"),
+        ("take the cup from the left shelf", "the cup|the left shelf"),
+        ("put the bowl in the bottom drawer of the cabinet", "the bowl|the bottom drawer of the cabinet"),
+        ("place it in the back compartment of the caddy", "the back compartment of the caddy"),
+        ("put the fork on the right of the plate", "the fork|the plate"),
+        ("put the mug on the red and white plate next to the milk", "the mug|the red and white plate next to the milk"),
+        ("put the mug next to the milk on the plate", "the mug next to the milk|the plate"),
+        ("place the can between the blue block and the box", "the can|the blue block|the box"),
+        ("open the drawer and put the apple in it", "the drawer|the apple"),
+        ("put the apple next to it", "the apple"),
+        ("put the dish with red circles on it next to the can", "the dish with red circles on it|the can"),
+        ("pick the third cup from the left up", "the third cup from the left"),
+        ("take the second box from the right for me", "the second box from the right"),
+        # two things, or one
+        ("the knife and fork", "the knife|fork"),
+        ("the milk and honey", "the milk|honey"),
+        ("the salt and pepper shaker to me", "the salt and pepper shaker"),
+        ("the mac and cheese and the bowl", "the mac and cheese|the bowl"),
+        # words that are not noise
+        ("the 10 mm wrench", "the 10 mm wrench"),
+        ("grab the toy robot", "the toy robot"),
+        ("robot vacuum", "robot vacuum"),
+        ("robot pick up the mug, thanks robot", "the mug"),
+        ("how many cups are there?", "cups"),
     ],
 )
 def test_phrases(instruction, expected):
@@ -113,6 +161,11 @@ def test_phrases(instruction, expected):
         ("a pair of gloves", Number.COUNT, 2),
         ("the three biggest boxes", Number.COUNT, 3),
         ("4 cans", Number.COUNT, 4),
+        ("exactly two mugs", Number.COUNT, 2),
+        ("the other two mugs", Number.COUNT, 2),
+        ("two or three mugs", Number.PLURAL, None),
+        ("the first of the mugs from the left", Number.SINGULAR, None),
+        ("the 10 mm wrench", Number.SINGULAR, None),
     ],
 )
 def test_number(instruction, number, count):
@@ -132,6 +185,10 @@ def test_number(instruction, number, count):
         ("123 !?", ErrorCode.INSTRUCTION_UNREADABLE),
         ("🥛", ErrorCode.INSTRUCTION_UNREADABLE),
         ("not the bowl", ErrorCode.INSTRUCTION_UNREADABLE),
+        ("the mug, no wait", ErrorCode.INSTRUCTION_UNREADABLE),
+        ("The mug. No.", ErrorCode.INSTRUCTION_UNREADABLE),
+        ("the mug left of the milk, no, right of it", ErrorCode.INSTRUCTION_UNREADABLE),
+        ("put the mug in the sink, no, on the table", ErrorCode.INSTRUCTION_UNREADABLE),
         ("mug " * 300, ErrorCode.INSTRUCTION_TOO_LONG),
         ("ﷺ" * 900, ErrorCode.INSTRUCTION_TOO_LONG),
         ("the\x00mug", ErrorCode.INSTRUCTION_CONTROL_CHARACTERS),
@@ -169,7 +226,10 @@ def test_any_text_gives_phrases_or_a_request_error(text):
     check(text)
 
 
-WORDS = "the a red and , but not mug mugs both two put in from except between that is left of . or all please no I'd up"
+WORDS = (
+    "the a red and , but not mug mugs both two put in from except between that is left of . or all please no I'd up "
+    "wait sorry actually it with on next to mean forget one"
+)
 VOCABULARY = WORDS.split()
 
 

@@ -7,7 +7,8 @@ linear in the text's length, which plain_text.py limits.
 
 Rulings where English is open: "the mug left of the milk and the bowl" asks for a mug and a bowl; "or" asks for both; a
 list after "not" is excluded as a whole, until a "but" or a new verb; "any mug" accepts every mug; "put X in Y" asks for
-X and for Y. "Not the bowl" alone asks for nothing and is INSTRUCTION_UNREADABLE.
+X and for Y (places.py); "the mug, no, the bowl" asks for the bowl (corrections.py). "Not the bowl" alone asks for
+nothing and is INSTRUCTION_UNREADABLE.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from refseg_ros.core import lexicon as lex
+from refseg_ros.core.corrections import ADDING, JOINT, corrected, correction_at, merged, refusal, takes_back
 from refseg_ros.core.noun import noun_of, stands_for
 from refseg_ros.core.outcome import ErrorCode, RequestError
+from refseg_ros.core.places import beside, thing_and_place
 from refseg_ros.core.plain_text import checked, sentences
 
 MAX_PHRASES = 16
@@ -68,10 +71,10 @@ class _Part:
 def parse(text: str) -> tuple[Phrase, ...]:
     """The phrases of an instruction, in order. Raises RequestError (an INSTRUCTION_ code) and nothing else."""
     phrases: list[Phrase] = []
-    for sentence in sentences(checked(text)):
+    for sentence in merged(sentences(checked(text))):
         parts = _joined(_polarised(_split(sentence)))
         for part in parts:
-            for words in _places(part):
+            for words in thing_and_place(part.words, part.verb):
                 words = _trim(words)
                 if words and any(c.isalpha() for c in "".join(words)):
                     number, count = _number([w.lower() for w in words])
@@ -96,7 +99,12 @@ def _split(words: list[str]) -> list[_Part]:
     low, parts, i = [w.lower() for w in words], [_Part("", [])], 0
     while i < len(words):
         joint, n = "", 0
-        if low[i] == ",":
+        if n := correction_at(low, i):
+            joint = JOINT if any(p.words for p in parts) else ""
+            joint = "," if low[i + n : i + n + 1] and low[i + n] in ADDING else joint
+            if joint and i + n == len(low) and takes_back(low[i:]):
+                raise refusal()
+        elif low[i] == ",":
             joint, n = ",", 1
         elif n := lex.longest(low, i, lex.EXCEPT):
             joint = "except"
@@ -110,16 +118,27 @@ def _split(words: list[str]) -> list[_Part]:
             continue
         if parts[-1].words:
             parts.append(_Part(joint, []))
-        elif joint != "," or not parts[-1].joint:  # ", and": the later joint tells more
+        elif joint and (joint != "," or not parts[-1].joint):  # ", and": the later joint tells more
             parts[-1].joint = joint
         i += n
     return [p for p in parts if p.words]
 
 
 def _whole(low: list[str], i: int) -> bool:
-    """Whether the word at i is an "and" that joins no two things."""
+    """Whether the word at i is an "and" or "or" that joins no two things."""
     pair = (low[i - 1], low[i + 1]) if 0 < i < len(low) - 1 else ()
-    return low[i] in ("and", "&") and (pair in lex.COMPOUNDS or _two_colours(low, i) or _sets_off(low, i))
+    if low[i] == "or":
+        return bool(pair) and all(w in lex.NUMBERS or w.isdigit() for w in pair)  # "two or three mugs"
+    named = pair in lex.COMPOUNDS or (pair in lex.PAIRED and _noun_at(low, i + 2))
+    return low[i] in ("and", "&") and (named or _two_colours(low, i) or _sets_off(low, i))
+
+
+def _noun_at(low: list[str], k: int) -> bool:
+    """Whether the word at k goes on with the noun before it: "salt and pepper shaker"."""
+    if k >= len(low) or low[k] in lex.CONTINUERS | lex.PARTICLES | lex.PRONOUNS | lex.DETERMINERS | {",", "for"}:
+        return False
+    tables = (lex.CONJUNCTIONS, lex.CLOSERS, lex.PLACES, lex.SOURCES, lex.GOALS, lex.CORRECTIONS, lex.SOFT_CORRECTIONS)
+    return not any(lex.longest(low, k, table) for table in tables)
 
 
 def _two_colours(low: list[str], i: int) -> bool:
@@ -147,7 +166,10 @@ def _polarised(parts: list[_Part]) -> list[_Part]:
             negated = bool(before) and before[0] in lex.EVERYTHING
         low, i = part.low, 0
         while i < len(low):
-            if n := lex.longest(low, i, lex.NEGATIONS):
+            opens = lex.longest(low, i, lex.OPENERS, 8)
+            if opens == 1 and low[i] == "robot" and not _addressed(low, i + 1):
+                break  # "robot vacuum"
+            if (n := lex.longest(low, i, lex.NEGATIONS)) and n >= opens:
                 if low[i] in ("not", "without") and _goes_on(low[i + n :]) and before:
                     break  # "the mug, not red": an inner negation, the phrase's own
                 negated, i = True, i + n
@@ -157,7 +179,7 @@ def _polarised(parts: list[_Part]) -> list[_Part]:
                 verb, part.own_verb, i = low[i], True, i + n
                 while i < len(low) and low[i] in ("me", "us"):
                     i += 1
-            elif (n := lex.longest(low, i, lex.OPENERS, 8)) or (n := int(low[i] == "to" and i > 0)):
+            elif (n := opens) or (n := int(low[i] == "to" and i > 0)):
                 negated = negated and not (i == 0 and low[0] in ("i", "i'd", "we", "we'd"))  # a wish begins anew
                 i += n
             else:
@@ -166,6 +188,12 @@ def _polarised(parts: list[_Part]) -> list[_Part]:
         if part.words:
             out.append(part)
     return out
+
+
+def _addressed(low: list[str], then: int) -> bool:
+    """Whether what follows a "robot" is said to one."""
+    follows = then >= len(low) or low[then] in lex.DETERMINERS
+    return follows or bool(_verb_at(low, then) or lex.longest(low, then, lex.OPENERS | lex.NEGATIONS))
 
 
 def _verb_at(low: list[str], i: int) -> int:
@@ -202,6 +230,10 @@ def _joined(parts: list[_Part]) -> list[_Part]:
         if last is not None and stands_for([w.lower() for w in own]):
             part.words = own[:-1] + noun_of(last.words, singular=own[-1].lower() == "one")
         low = part.low
+        if last is not None and part.joint == JOINT:
+            part.words, part.negated = corrected(last.words, part.words), last.negated
+            part.verb, out[-1] = part.verb or last.verb, part
+            continue
         if last is not None and not part.own_verb and (last.negated == part.negated):
             before = last.low
             start = before.index("between") if "between" in before else len(before)
@@ -224,43 +256,16 @@ def _joined(parts: list[_Part]) -> list[_Part]:
     return out
 
 
-def _places(part: _Part) -> list[list[str]]:
-    """[thing] or [thing, place]: "put X in Y", "take X from Y"."""
-    low = part.low
-    if not part.verb:
-        return [part.words]
-    cuts: list[tuple[int, int]] = []
-    for i in range(len(low)):
-        n = lex.longest(low, i, lex.SOURCES)
-        n = 0 if low[i] in ("from", "away") and i and low[i - 1] in lex.APART else n
-        n = n or (lex.longest(low, i, lex.PLACES) if part.verb in lex.PLACING else 0)
-        n = n or (lex.longest(low, i, lex.GOALS) if part.verb in lex.CARRYING and not _beside(low, i) else 0)
-        if not n or i + n >= len(low) or (cuts and i < sum(cuts[-1])):
-            continue
-        rest = [w for w in low[i + n :] if w not in lex.DETERMINERS]
-        if not rest or rest[0] in lex.SIDES or (low[i] == "of" and i):
-            continue
-        cuts.append((i, n))
-    if not cuts:
-        return [part.words]
-    strong = [c for c in cuts if low[c[0]] in ("into", "onto", "from")]
-    at, n = (strong or cuts)[-1]
-    return [part.words[:at], part.words[at + n :]]
-
-
-def _beside(low: list[str], i: int) -> bool:
-    """Whether "to" at i belongs to a relation: "next to", "closest to"."""
-    return i > 0 and low[i - 1] in lex.TOUCHING
-
-
 def _trim(words: list[str]) -> list[str]:
     """Without trailing courtesies, particles and bare pronouns."""
     words = [w for k, w in enumerate(words) if w != "," or 0 < k < len(words) - 1]
     while words:
         low = [w.lower() for w in words]
         n = next((n for n in range(min(4, len(low)), 0, -1) if tuple(low[-n:]) in lex.CLOSERS), 0)
-        if n and low[-n] == "to" and _beside(low, len(low) - n):
+        if n and low[-n] == "to" and beside(low, len(low) - n):
             n = 0  # "the mug closest to me"
+        if n and n < len(low) and low[-n - 1] in ("that", "which"):
+            n = 0  # "the mugs that are there"
         if not n and low[-1] in lex.PARTICLES | {"and", "or", ","}:
             n = 1
         if not n:
@@ -282,8 +287,12 @@ def _side(words: list[str], k: int) -> bool:
 
 def _number(low: list[str]) -> tuple[Number, int | None]:
     """How many the phrase asks for, from its determiners, or else from its head noun's ending."""
-    words = low[1:] if low[0] in ("the", "my", "your", "our", "these", "those", "all", "any") and len(low) > 1 else low
+    described = next((k for k, w in enumerate(low) if w not in lex.BEFORE_NUMBERS), 0)
+    counted = described if low[described] in lex.NUMBERS or low[described].isdigit() else 0
+    words = low[counted or int(low[0] in lex.BEFORE_NOUNS and len(low) > 1) :]
     first = words[0]
+    if words[1:2] == ["or"] and words[2:3] and (words[2] in lex.NUMBERS or words[2].isdigit()):
+        return Number.PLURAL, None  # "two or three mugs"
     if words[:3] == ["a", "pair", "of"] or words[:2] == ["pair", "of"]:
         return (Number.SINGULAR, None) if lex.SOLE_PAIRS & set(words) else (Number.COUNT, 2)
     if first == "both" or words[:3] == ["a", "couple", "of"]:

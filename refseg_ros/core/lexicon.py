@@ -38,7 +38,7 @@ def longest(words: Sequence[str], at: int, table: Entries, limit: int = 6) -> in
 
 
 # Dropped wherever they stand: sounds and courtesies that carry nothing.
-NOISE = frozenset(["um", "umm", "uh", "uhh", "er", "erm", "ehm", "hmm", "hm", "mm", "please", "pls", "kindly"])
+NOISE = frozenset(["um", "umm", "uh", "uhh", "er", "erm", "ehm", "hmm", "hm", "oh", "ah", "please", "pls", "kindly"])
 
 # Dropped at the start of a part of the instruction.
 OPENERS = _entries("""
@@ -54,16 +54,31 @@ i'm looking for | i was wondering if you could | we want | we need | we would li
 let us | you should | you must | you need to | you have to | go ahead and | go and | try to | try and
 make sure to | be careful and | your task is to | help me | where is | where are | where's | is there
 are there | there is | there are | do you see | can you see | do you have | tell me where is | which
-which one is | what about | how about | i mean | i meant | i said | you know | sort of | kind of
+which one is | how many | what about | how about | i mean | i meant | i said | you know | sort of | kind of
+don't forget | don't forget to | do not forget | do not forget to | dont forget | dont forget to
+never forget | never forget to | why don't you | don't you | can't you | couldn't you | won't you
+wouldn't you | no rush | no hurry | no worries | no problem | no thanks | no thank you | sorry about that
+sorry to bother you | excuse me | wait a second | wait a minute | wait a moment | hold on | one moment
+one second | actually | sorry
 """)
 
 # Dropped at the end of a part of the instruction.
 CLOSERS = _entries("""
 for me | to me | for us | to us | right now | now | thanks | thank you | thank you very much
-thanks a lot | cheers | robot | if you can | if you could | if possible | if you don't mind | when you can
+thanks a lot | cheers | thanks robot | thank you robot | if you can | if you could | if possible
+if you don't mind | when you can
 as well | too | would you | will you | could you | can you | again | quickly | carefully | gently | okay
-ok | at once | immediately | alone
+ok | at once | immediately | alone | are there | is there | do you see | can you see | do you have | you see
+actually | sorry
 """)
+
+# Somebody takes back what was just said: wherever they stand, or where what follows sets it right.
+CORRECTIONS = _entries("""
+no wait | no no | no no no | no actually | no sorry | no i mean | no i meant | wait no | sorry no | actually no
+or rather | make that | scratch that | strike that | not that | not that one | no not that | no not that one
+never mind that | never mind , | sorry i mean | sorry i meant | oops i mean
+""")
+SOFT_CORRECTIONS = _entries("no | wait | sorry | oops | actually | i mean | i meant | correction")
 
 # Verbs that never begin a noun phrase.
 VERBS = _entries("""
@@ -93,7 +108,17 @@ put putting place move insert pour set drop throw stack store transfer lay load 
 PLACES = _entries("""
 in | into | inside | on | onto | on top of | upon | under | underneath | below | beneath | behind | beside
 next to | near | in front of | to | over | above | between | against | left of | right of | to the left of
-to the right of | back in | back on | back into | back onto | back to
+to the right of | on the left of | on the right of | at the left of | at the right of
+on the left side of | on the right side of | to the left side of | to the right side of | in the middle of
+in the center of | in the centre of | on the edge of | at the edge of | on the top of | at the top of
+on the bottom of | at the bottom of | back in | back on | back into | back onto | back to
+""")
+# Of those, the ones that also tell one thing from another: "put the mug on the plate next to the milk".
+BESIDE = _entries("""
+under | underneath | below | beneath | behind | beside | next to | near | in front of | above | between
+against | left of | right of | to the left of | to the right of | on the left of | on the right of
+at the left of | at the right of | on the left side of | on the right side of | to the left side of
+to the right side of
 """)
 # After any verb, these name where a thing is taken from.
 SOURCES = _entries("from | out of | off | off of | away from | from inside | from the top of | from within")
@@ -128,6 +153,9 @@ NUMBERS = {
 UNITS = _words("""
 liter litre liters litres l ml cl kg g gram grams oz ounce cm mm inch inches watt volt percent
 """)
+BEFORE_NOUNS = _words("the my your our these those all any")
+# Before a number these do not hide it: "exactly two mugs", "the other two mugs".
+BEFORE_NUMBERS = BEFORE_NOUNS | _words("other first last next nearest closest remaining exactly precisely only just")
 PLURAL_WORDS = _words("""
 all every everything each any anything these those several some many few various
 """)
@@ -162,6 +190,7 @@ i don't want | i do not want | i dont want | i don't need | i do not need | we d
 i don't want you to | i do not want you to | anything but not | under no circumstances
 not | no | never | neither | without | definitely not | certainly not | don't | do not | dont
 please don't | must not | mustn't | should not | shouldn't | cannot | can't | but not | avoid | ignore
+forget | forget about | never mind
 skip | leave | leave out | leave alone | exclude | spare | keep away from | stay away from | don't touch
 do not touch | don't ever
 """)
@@ -177,17 +206,21 @@ standing lying sitting being to by from made containing wearing holding against 
 """)
 COPULAS = _words("is are was were be being that's it's isn't aren't which's looks")
 
-# "X and Y" that names one thing.
+# "X and Y" that names one thing: a dish, a flavour, a make.
 COMPOUNDS = _entries("""
-macaroni cheese | mac cheese | salt pepper | fish chips | bread butter | butter jelly | jelly jam
-ham eggs | eggs ham | bacon eggs | rice beans | pork beans | beans franks | cookies cream | oil vinegar
-vinegar oil | salt vinegar | gin tonic | milk honey | honey mustard | cheese onion | ham cheese
-cheese crackers | peas carrots | sweet sour | sour cream | head shoulders | arm hammer | arm-and hammer
-nuts bolts | nut bolt | cup saucer | mortar pestle | hook loop | lock key | bow arrow | surf turf
-chips salsa | chips dip | black white | black decker | ben jerry's | bed breakfast | johnson johnson | m m
-m m's | dolce gabbana | procter gamble | strawberries cream | lemon lime | spaghetti meatballs
-biscuits gravy | knife fork | mix match | barnes noble | bang olufsen | cheese chive | sour-cream onion
-cream onion | franks beans | washer nut | dustpan brush | rum coke
+macaroni cheese | mac cheese | fish chips | pork beans | beans franks | franks beans | cookies cream
+gin tonic | salt vinegar | honey mustard | cheese onion | cheese crackers | cheese chive | sweet sour
+sour cream | cream onion | sour-cream onion | head shoulders | arm hammer | arm-and hammer | surf turf
+black white | black decker | ben jerry's | bed breakfast | johnson johnson | m m | m m's | dolce gabbana
+procter gamble | strawberries cream | spaghetti meatballs | biscuits gravy | mix match | barnes noble
+bang olufsen | rum coke
+""")
+# "X and Y" that names one thing where a noun follows: "the salt and pepper shaker", but "the salt and pepper".
+PAIRED = _entries("""
+salt pepper | bread butter | butter jelly | jelly jam | ham eggs | eggs ham | bacon eggs | rice beans
+oil vinegar | vinegar oil | milk honey | ham cheese | peas carrots | nuts bolts | nut bolt | cup saucer
+mortar pestle | hook loop | lock key | bow arrow | chips salsa | chips dip | lemon lime | knife fork
+washer nut | dustpan brush
 """)
 
 COLOURS = _words("""

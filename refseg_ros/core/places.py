@@ -1,0 +1,69 @@
+"""What goes where: "put X in Y" and "take X from Y" name a thing and a place, and both are asked for.
+
+Where English is open ("put the mug on the plate next to the milk"), what holds or carries a thing is where it goes and
+what lies beside it tells which one is meant; of two that could both carry it, the last is where it goes.
+"""
+
+from __future__ import annotations
+
+from refseg_ros.core import lexicon as lex
+
+
+def thing_and_place(words: list[str], verb: str) -> list[list[str]]:
+    """[words] or [thing, place], and a place for each side of a "between". verb: the verb in force, lower case."""
+    low = [w.lower() for w in words]
+    if not verb:
+        return [words]
+    cuts: list[tuple[int, int]] = []
+    for i in range(len(low)):
+        if cuts and i < sum(cuts[-1]):
+            continue
+        n = lex.longest(low, i, lex.SOURCES)
+        n = 0 if low[i] in ("from", "away") and i and low[i - 1] in lex.APART else n
+        n = n or (lex.longest(low, i, lex.PLACES) if verb in lex.PLACING else 0)
+        n = n or (lex.longest(low, i, lex.GOALS) if verb in lex.CARRYING and not beside(low, i) else 0)
+        if n and i + n < len(low) and not (low[i] == "of" and i) and _names_a_place(low[i + n :]):
+            cuts.append((i, n))
+    if not cuts:
+        return [words[: _pronoun_place(low, verb)]]
+    at, n = _where(low, cuts)
+    places = [words[at + n :]]
+    if "between" in low[at : at + n] and (joint := _joint(low, at + n)):
+        places = [words[at + n : joint], words[joint + 1 :]]
+    return [words[:at], *places]
+
+
+def beside(low: list[str], i: int) -> bool:
+    """Whether "to" at i belongs to a relation: "next to", "closest to"."""
+    return i > 0 and low[i - 1] in lex.TOUCHING
+
+
+def _names_a_place(rest: list[str]) -> bool:
+    """Whether the words after a preposition are a place, and no side: "from the left"."""
+    named = [w for w in rest if w not in lex.DETERMINERS]
+    if not named or rest[0] in ("it", "them") or named[0] not in lex.SIDES:
+        return bool(named) and rest[0] not in ("it", "them")
+    ended = len(named) == 1 or lex.longest(named, 1, lex.CLOSERS) or named[1] in lex.CONTINUERS | lex.PARTICLES
+    return not (ended or named[1] in (",", "of", "side", "edge", "and", "for"))
+
+
+def _pronoun_place(low: list[str], verb: str) -> int:
+    """Where the words for the thing end: before "in it", whatever that is, but "the plate with circles on it"."""
+    for n in range(min(6, len(low) - 2), 0, -1):  # the longest: "next to it"
+        if low[-1] in ("it", "them") and verb in lex.PLACING and tuple(low[-n - 1 : -1]) in lex.PLACES:
+            return len(low) if "with" in low else len(low) - n - 1
+    return len(low)
+
+
+def _where(low: list[str], cuts: list[tuple[int, int]]) -> tuple[int, int]:
+    """The cut before the place: the strongest preposition, the last of several as strong."""
+    strong = [c for c in cuts if low[c[0]] in ("into", "onto", "from")]
+    carrying = [c for c in cuts if tuple(low[c[0] : sum(c)]) not in lex.BESIDE]
+    return (strong or carrying or cuts)[-1]
+
+
+def _joint(low: list[str], begin: int) -> int:
+    """Where the "and" between the two sides of a "between" stands; 0 for none."""
+    joints = [k for k in range(begin + 1, len(low) - 1) if low[k] in ("and", "&")]
+    two = [k for k in joints if low[k + 1] in lex.DETERMINERS]
+    return (two or joints or [0])[0]
