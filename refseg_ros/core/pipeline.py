@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from refseg_ros.core import instruction as language
+from refseg_ros.core.blind import refuse_blind
 from refseg_ros.core.decision import Decision, check_decodings, decide, exclude
 from refseg_ros.core.outcome import ErrorCode, Outcome, RequestError, combine, report_exception
 from refseg_ros.core.plain_text import MAX_CHARACTERS
@@ -92,6 +93,7 @@ def _run(
     phrases = language.parse(instruction)
 
     clock.stage("encode")
+    refuse_blind(frame)
     begin = time.perf_counter()
     if encoded is None:
         encoded = model.encode(frame)

@@ -41,6 +41,13 @@ def all_read(text: str, words: frozenset[str]) -> bool:
     return not words or words.issuperset(WORD.findall(text.lower()))
 
 
+def unreadable(text: str, words: frozenset[str]) -> bool:
+    """Whether a text is in another script and training has read none of it: then nothing at all is known of what it
+    asks for. Where nobody knows what was read, it is taken to be readable."""
+    found = WORD.findall(text.lower())
+    return bool(words) and not text.isascii() and words.isdisjoint(found)
+
+
 def often_read(texts: Iterable[str]) -> frozenset[str]:
     """The words of training's phrases that count as read."""
     counts = Counter(word for text in texts for word in set(WORD.findall(text.lower())))

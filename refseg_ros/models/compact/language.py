@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.models.compact.backbone import KNOWN
 from refseg_ros.models.compact.tokens import APPEARANCE, FREQUENCIES, GEOMETRY, fourier
 
@@ -19,6 +20,7 @@ TALLY, TALLIES = 64, 4  # width and heads of what is counted
 FAR, NEARLY = 1.35, 0.05  # from which distance on features are not believed, and how sharp that is
 PAIR = 2 * GEOMETRY + 2
 OWN = APPEARANCE - KNOWN  # of a look: colours and the maps' features; the rest is Backbone.likeness()
+LONGEST = 48  # pieces of words in a phrase, its two marks among them
 COLOURS = 6  # of these the first: mean and spread
 
 
@@ -43,7 +45,15 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        batch = self.tokenizer(texts, padding=True, truncation=True, max_length=48, return_tensors="pt")
+        """Raises RequestError(INSTRUCTION_TOO_LONG) for a text of which the end would not be read."""
+        batch = self.tokenizer(texts, padding=True, return_tensors="pt")
+        longest = int(batch["attention_mask"].sum(1).argmax())
+        if batch["input_ids"].shape[1] > LONGEST:
+            raise RequestError(
+                ErrorCode.INSTRUCTION_TOO_LONG,
+                f"The phrase '{texts[longest][:40]} ...' is longer than the model reads ({LONGEST} pieces of words); "
+                "say it in fewer words.",
+            )
         batch = batch.to(next(self.net.parameters()).device)
         return self.net(**batch).last_hidden_state.float(), batch["attention_mask"].bool()
 

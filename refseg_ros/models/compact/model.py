@@ -18,7 +18,7 @@ from refseg_ros.core.types import Frame
 from refseg_ros.models.compact.backbone import Backbone, mixed, multiplies_bfloat16, network_input
 from refseg_ros.models.compact.copies import distinct, overlapping
 from refseg_ros.models.compact.crops import crop_features, square_crops
-from refseg_ros.models.compact.doubt import all_read, as_far_as_familiar, as_far_as_read
+from refseg_ros.models.compact.doubt import all_read, as_far_as_familiar, as_far_as_read, unreadable
 from refseg_ros.models.compact.edges import Edges
 from refseg_ros.models.compact.instances import InstanceHead, find_instances
 from refseg_ros.models.compact.language import LanguageHead, TextEncoder
@@ -112,6 +112,8 @@ class CompactModel:
         scores, belief = meant.sigmoid().cpu().numpy(), (fits / self._temperature).sigmoid().cpu().numpy()
         belief = as_far_as_familiar(belief, scores, encoded.familiar)
         belief = as_far_as_read(belief, [all_read(phrase.text, self._read) for phrase in phrases])
+        unread = [unreadable(phrase.text, self._read) for phrase in phrases]
+        belief = np.where(unread, np.maximum(belief.astype(float), self.thresholds.reject), belief)
         decodings = []
         for row in range(count):
             candidates = []
