@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refseg_ros.core.protocol import Thresholds
 from refseg_ros.models.compact import SHIPPED
-from refseg_ros.models.compact.doubt import OFTEN, all_read, as_far_as_familiar, as_far_as_read, often_read, unreadable
+from refseg_ros.models.compact.doubt import (
+    OFTEN,
+    all_read,
+    as_far_as_familiar,
+    as_far_as_read,
+    no_verdict_turned,
+    often_read,
+    unreadable,
+)
 
 BELIEFS = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=8)
 
@@ -61,3 +70,14 @@ def test_another_script_of_which_nothing_was_read_is_unreadable():
     assert unreadable("кружка", words) and unreadable("红色杯子", words)
     assert not unreadable("the stapler", words) and not unreadable("the mug à côté", words)
     assert not unreadable("кружка", frozenset())
+
+
+@given(BELIEFS, st.floats(0.05, 0.95), st.floats(0.05, 0.95), st.floats(0, 1))
+def test_doubt_leads_to_uncertain_and_to_no_other_verdict(beliefs, one, other, familiar):
+    band = Thresholds(accept=max(one, other), reject=min(one, other))
+    before = np.array(beliefs, np.float32)
+    scores = np.full((len(before), 1), 0.9, np.float32)
+    doubted = as_far_as_familiar(before, scores, np.array([familiar], np.float32))
+    after = no_verdict_turned(before, as_far_as_read(doubted, [False] * len(before)), band)
+    assert not ((before < band.accept) & (after >= band.accept)).any()
+    assert not ((before >= band.reject) & (after < band.reject)).any()

@@ -124,7 +124,8 @@ with found masks (not true ones):
 The last five: temperature and thresholds fitted on four fifths of these scenes, judged on the other fifth, five times
 over. The thresholds that ship are fitted on all of them by conformal risk control: on new scenes of this kind, in
 expectation, at most {rates["false_accept"]:.1%} of absent phrases are FOUND and {rates["false_reject"]:.1%} of present
-ones ABSENT.
+ones ABSENT. The checkpoint and the instance threshold were chosen on the same scenes, which that rule knows nothing of;
+looks and words unlike training's move answers to UNCERTAIN afterwards, never to another verdict.
 
 Right by expression type (the very set of instances, or the rejection):
 

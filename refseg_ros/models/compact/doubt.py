@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from refseg_ros.core.protocol import Thresholds
+
 LEAST_SURE = 0.3  # of a low belief's logit, what is left of it however strange the looks are
 LEAST_READ = 0.2  # and what is left of it where a word was never read
 OFTEN = 5  # how many of training's phrases hold a word that counts as read: rarer ones are slips of the finger
@@ -34,6 +36,20 @@ def as_far_as_read(belief_p: npt.NDArray[np.float32], read_p: Sequence[bool]) ->
     words mean, and that all others name nothing."""
     held = _held_back(belief_p, np.where(read_p, 1.0, LEAST_READ))
     return np.where(belief_p > 0.5, belief_p, held).astype(np.float32)
+
+
+def no_verdict_turned(
+    before_p: npt.NDArray[np.float32], doubted_p: npt.NDArray[np.float32], thresholds: Thresholds
+) -> npt.NDArray[np.float64]:
+    """Doubted beliefs (P,) that lead to the verdict of before or to none: doubt accepts nothing that was not accepted
+    and denies nothing that was not denied, wherever the thresholds lie, so their stated rates hold."""
+    doubted = doubted_p.astype(np.float64)
+    below = np.nextafter(thresholds.accept, 0)
+    doubted = np.where(before_p < thresholds.accept, np.minimum(doubted, below), doubted)
+    kept: npt.NDArray[np.float64] = np.where(
+        before_p >= thresholds.reject, np.maximum(doubted, thresholds.reject), doubted
+    )
+    return kept
 
 
 def all_read(text: str, words: frozenset[str]) -> bool:

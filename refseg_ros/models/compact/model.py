@@ -18,7 +18,13 @@ from refseg_ros.core.types import Frame
 from refseg_ros.models.compact.backbone import Backbone, mixed, multiplies_bfloat16, network_input
 from refseg_ros.models.compact.copies import distinct, overlapping
 from refseg_ros.models.compact.crops import crop_features, square_crops
-from refseg_ros.models.compact.doubt import all_read, as_far_as_familiar, as_far_as_read, unreadable
+from refseg_ros.models.compact.doubt import (
+    all_read,
+    as_far_as_familiar,
+    as_far_as_read,
+    no_verdict_turned,
+    unreadable,
+)
 from refseg_ros.models.compact.edges import Edges
 from refseg_ros.models.compact.instances import InstanceHead, find_instances
 from refseg_ros.models.compact.language import LanguageHead, TextEncoder
@@ -110,10 +116,11 @@ class CompactModel:
         there = torch.ones(look.shape[:2], dtype=torch.bool, device=self.device)
         meant, fits, _ = self._heads.language(look, place, there, states, valid)
         scores, belief = meant.sigmoid().cpu().numpy(), (fits / self._temperature).sigmoid().cpu().numpy()
-        belief = as_far_as_familiar(belief, scores, encoded.familiar)
-        belief = as_far_as_read(belief, [all_read(phrase.text, self._read) for phrase in phrases])
+        doubted = as_far_as_familiar(belief, scores, encoded.familiar)
+        doubted = as_far_as_read(doubted, [all_read(phrase.text, self._read) for phrase in phrases])
+        belief = no_verdict_turned(belief, doubted, self.thresholds)
         unread = [unreadable(phrase.text, self._read) for phrase in phrases]
-        belief = np.where(unread, np.maximum(belief.astype(float), self.thresholds.reject), belief)
+        belief = np.where(unread, np.maximum(belief, self.thresholds.reject), belief)
         decodings = []
         for row in range(count):
             candidates = []
