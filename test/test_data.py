@@ -15,6 +15,7 @@ from refseg_ros.cli.main import run as cli
 from refseg_ros.core.outcome import Verdict
 from refseg_ros.data.coco_masks import to_mask
 from refseg_ros.data.coco_panoptic import plain_name
+from refseg_ros.data.coco_words import arguable, covered
 from refseg_ros.data.dataset import DatasetError, read_dataset
 from refseg_ros.data.unpickle import load_plain
 
@@ -215,6 +216,22 @@ def test_a_group_that_was_not_separated_is_not_asked_for(tmp_path):
     panoptic(tmp_path, crowd=1)
     assert convert(tmp_path, "coco-panoptic", "--split", "panoptic_val2017") == 0
     assert "every dog" not in {s.instruction for s in read_dataset(tmp_path / "out")}
+
+
+@pytest.mark.parametrize(
+    ("name", "thing", "others", "expected"),
+    [
+        ("food", False, ["pizza"], True), ("food", False, ["dog"], False), ("water", False, ["sea"], True),
+        ("pillow", False, [], True), ("sky", False, ["sea"], False), ("bear", True, ["teddy bear"], True),
+        ("dog", True, ["cat"], False),
+    ],
+)  # fmt: skip
+def test_a_wider_name_and_many_drawn_as_one_can_be_argued_about(name, thing, others, expected):
+    assert arguable(name, thing, others) is expected
+
+
+def test_what_a_wider_name_in_view_may_cover_is_no_sure_absence():
+    assert covered("apple", ["food"]) and covered("potted plant", ["tree"]) and not covered("apple", ["dog"])
 
 
 def test_names_are_said_as_people_say_them():

@@ -3,7 +3,7 @@ R + 256 G + 65536 B is a segment's id.
 
 An image becomes one line a category that is in it ("the dog", or "every dog" where there are several) and one for a
 category of things that is not: those COCO labels exhaustively. A group that was not separated (iscrowd) has no
-instances to be right about, so its category is left out in that image.
+instances to be right about, so its category is left out in that image, as are names that can be argued about.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refseg_ros.data.annotations import images_by_id, labels_of, read_json
+from refseg_ros.data.coco_words import arguable, covered
 from refseg_ros.data.dataset import DatasetError
 from refseg_ros.data.writer import Labelled, LabelledMask
 
@@ -75,21 +76,22 @@ def _lines(
     by_name: dict[str, list[dict[str, Any]]] = {}
     for segment in annotation["segments_info"]:
         by_name.setdefault(names[int(segment["category_id"])], []).append(segment)
-    words = {name: set(name.split()) for name in by_name}
     for name, segments in sorted(by_name.items()):
         if any(int(s.get("iscrowd", 0)) for s in segments):
             continue
-        if any(words[name] < words[other] for other in by_name):
-            continue  # "the bear" beside a teddy bear: who is meant can be argued
+        thing = int(segments[0]["category_id"]) in things
+        if arguable(name, thing, by_name.keys()):
+            continue
         several = len(segments) > 1
         said = f"every {name}" if several else f"the {name}"
-        kind = "all-of" if several else "name" if int(segments[0]["category_id"]) in things else "stuff"
+        kind = "all-of" if several else "name" if thing else "stuff"
         masks = tuple(
             LabelledMask(0, f"{stem}_{int(s['id'])}", partial(drawn.pixels, int(s["id"]))) for s in segments
         )
         yield Labelled(picture, said, kind, (said,), masks, where)
-    seen = set().union(*words.values())
-    absent = sorted({names[n] for n in things if not seen & set(names[n].split())})
+    seen = {word for name in by_name for word in name.split()}
+    known = {names[n] for n in things if not covered(names[n], by_name.keys())}
+    absent = sorted(name for name in known if not seen & set(name.split()))
     if absent:
         said = f"the {absent[zlib.crc32(stem.encode()) % len(absent)]}"  # the same one whenever it is converted
         yield Labelled(picture, said, "absent-name", (said,), (), where)
