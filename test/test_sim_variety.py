@@ -22,6 +22,7 @@ from refseg_ros.sim.generate import generate
 from refseg_ros.sim.outline import outline_px
 from refseg_ros.sim.paint import PAINTS, drawn_paint
 from refseg_ros.sim.plainly import told
+from refseg_ros.sim.scene import Scene, SceneObject
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.splits import SPLIT_SEEDS, split_of
 from refseg_ros.sim.stored import load_scene
@@ -125,9 +126,16 @@ def test_what_is_held_out_exists_and_is_told_apart():
     assert holdout.held_out("popcorn") and holdout.held_out("porcelain_mug", "blue")
     assert not holdout.held_out("porcelain_mug") and not holdout.held_out("shape:block", "blue")
     assert not holdout.held_out("yellow_milk", "red") and holdout.held_out("yellow_milk")
-    for said in ("the blue mug", "grab the box of popcorn", "the blue cup", "the violet bowl", "two ramekins"):
+    for said in (
+        "the blue mug", "grab the box of popcorn", "the blue cup", "the violet bowl", "two ramekins",
+        "the mug that is blue", "the milk which is yellow", "the green one of the plates",
+        "all the green bottles of ketchup", "the blue and white mug",
+    ):  # fmt: skip
         assert holdout.speaks_of_held_out(said), said
-    for said in ("the mug left of the blue bowl", "the bowl", "the purple book", "the ketchup"):
+    for said in (
+        "the mug left of the blue bowl", "the bowl", "the purple book", "the ketchup", "the blue can left of the mug",
+        "the mug that is not blue",
+    ):  # fmt: skip
         assert not holdout.speaks_of_held_out(said), said
 
 
@@ -142,6 +150,8 @@ def test_the_test_split_names_held_out_things_under_types_of_their_own(engine):
                 (meant,) = (o for o in scene.objects if o.id in e.targets[0])
                 assert holdout.held_out(meant.key, meant.paint)
                 assert (e.type == "held-out-noun") <= (not holdout.speaks_of_held_out(e.text))
+            if e.type == "attribute":
+                assert not holdout.speaks_of_held_out(e.text), e.text
         for e in dataset.chosen(scene, "train"):
             assert isinstance(e, Expression) and not holdout.speaks_of_held_out(e.text)
     assert {"held-out-noun", "held-out-name", "held-out-pair"} <= found
@@ -258,3 +268,12 @@ def test_varied_words_hold_for_varied_scenes(scenes):
             if e.type == "absent-name":
                 names = {n for o in scene.objects if o.visible_px for n in appearance(o.key, o.paint).names}
                 assert e.phrases[0].removeprefix("the ") not in names
+
+
+def test_a_colour_that_the_sensor_took_away_is_not_said():
+    place = ((0.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 1.0))
+    thing = SceneObject(0, "porcelain_mug", "mug", "cup", ("blue",), *place, 100, None, 1.0, "blue")
+    rgb = np.full((20, 20, 3), (30, 60, 200), np.uint8)
+    scene = Scene(0, rgb, np.ones((20, 20), np.float32), np.zeros((20, 20), np.int16), np.eye(3), np.eye(4), (thing,))
+    assert dataset.as_shown(scene, rgb).objects[0].colour_told
+    assert not dataset.as_shown(scene, (rgb * 0.1).astype(np.uint8)).objects[0].colour_told

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.progress import track
 
 from refseg_ros.sim.card import Card
@@ -17,6 +18,7 @@ from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import Expression, expressions
 from refseg_ros.sim.holdout import fit_for_training, retyped
 from refseg_ros.sim.panoptic import segments
+from refseg_ros.sim.plainly import told
 from refseg_ros.sim.scene import Scene
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.splits import scene_seeds
@@ -89,7 +91,9 @@ def _write_scene(out: Path, name: str, engine: SceneEngine, seed: int, split: st
     rng = np.random.default_rng((seed, 2))
     sensor = SensorModel.drawn(rng)
     depth_mm = np.round(sensor.depth(scene.depth, rng) * 1000).astype(np.uint16)
-    (out / "rgb" / f"{name}.png").write_bytes(encode_png(sensor.color(scene.rgb, rng)).tobytes())
+    shown = sensor.color(scene.rgb, rng)
+    scene = as_shown(scene, shown)
+    (out / "rgb" / f"{name}.png").write_bytes(encode_png(shown).tobytes())
     (out / "depth" / f"{name}.png").write_bytes(encode_png(depth_mm).tobytes())
     for o in scene.objects:
         if o.visible_px:
@@ -104,6 +108,15 @@ def _write_scene(out: Path, name: str, engine: SceneEngine, seed: int, split: st
         "lines": [_line(name, scene, e) for e in said],
         "panoptic": {"image": f"rgb/{name}.png", "panoptic": f"panoptic/{name}.png", "segments": listed},
     }
+
+
+def as_shown(scene: Scene, shown: npt.NDArray[np.uint8]) -> Scene:
+    """The scene, its colours told only where they can be told in the sensor's picture (H, W, 3), too."""
+    objects = tuple(
+        replace(o, colour_told=o.colour_told and told(shown[scene.instance_ids == o.id], o.colours, bool(o.paint)))
+        for o in scene.objects
+    )
+    return replace(scene, objects=objects)
 
 
 def chosen(scene: Scene, split: str) -> list[Expression]:

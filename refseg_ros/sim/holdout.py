@@ -6,7 +6,9 @@ not even as absent. In the test split half of the scenes hold at least one of th
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from functools import cache
 
 from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.expressions import words
@@ -37,13 +39,25 @@ def names(noun: str) -> tuple[str, ...]:
 
 
 def speaks_of_held_out(text: str) -> bool:
-    """Whether a text names a held-out noun, or a held-out pair side by side."""
+    """Whether a text names a held-out noun, or says a held-out pair of one thing: "the green bottles of ketchup"."""
     padded = f" {text.lower()} "
-    said = [f" {n}" for noun in NOUNS for n in names(noun)]
+    return any(f" {n}" in padded for noun in NOUNS for n in names(noun)) or bool(_paired().search(padded))
+
+
+@cache
+def _paired() -> re.Pattern[str]:
+    """What says a held-out pair: "blue mug", "mugs that are blue", "the blue one of the mugs", "blue boxes of ..."."""
+    said = []
     for noun, colour in PAIRS:
-        for c in words.COLOUR_SYNONYMS.get(colour, (colour,)):
-            said += [f" {c} {n}" for n in (*names(noun), *words.CATEGORY_WORDS.get(noun, ()))]
-    return any(s in padded for s in said)
+        n = _any_of((*names(noun), *words.CATEGORY_WORDS.get(noun, ()))) + "(?:e?s)?"
+        c = _any_of(words.COLOUR_SYNONYMS.get(colour, (colour,)))
+        said += [rf"{c}(?: and \w+)? {n}", rf"{c} \w+ of (?:the )?{n}"]
+        said.append(rf"{n},? (?:that|which) (?:is|are) (?:\w+ and )?{c}")
+    return re.compile(rf"\b(?:{'|'.join(said)})\b")
+
+
+def _any_of(said: tuple[str, ...]) -> str:
+    return f"(?:{'|'.join(map(re.escape, said))})"
 
 
 def fit_for_training(expression: Expression, scene: Scene) -> bool:
@@ -63,8 +77,10 @@ def retyped(expression: Expression, scene: Scene) -> Expression:
     (meant,) = (o for o in scene.objects if o.id in expression.targets[0])
     if not held_out(meant.key, meant.paint):
         return expression
-    if CATALOGUE[meant.key].noun not in NOUNS:
+    noun = CATALOGUE[meant.key].noun
+    if noun not in NOUNS:
         # Without its colour it is called as many things in training are.
-        coloured = any(f"{c} " in expression.text for _, c in PAIRS)
+        hidden = (c for n, colour in PAIRS if n == noun for c in words.COLOUR_SYNONYMS.get(colour, (colour,)))
+        coloured = any(re.search(rf"\b{re.escape(c)}\b", expression.text.lower()) for c in hidden)
         return replace(expression, type="held-out-pair") if coloured else expression
     return replace(expression, type="held-out-name" if speaks_of_held_out(expression.text) else "held-out-noun")
