@@ -77,6 +77,20 @@ def test_many_wait_for_a_camera_together(blind):
     assert time.monotonic() - began < 10, "one after the other they take 20 s"
 
 
+def test_who_waits_for_the_model_is_cancelled_and_timed_out_without_waiting_for_it(slow):
+    """The model takes a second; both answers are there before that of the request it works on."""
+    running = slow.once.call_async(SegmentOnce.Request(instruction="the red thing"))
+    slow.spin(0.2)
+    cancelled = slow.send(Segment.Goal(instruction="the red thing"))
+    goal = Segment.Goal(instruction="the red thing")
+    goal.deadline.nanosec = 100_000_000
+    late = slow.send(goal)
+    cancelled.cancel_goal_async()
+    assert error_of(slow, cancelled) == "CANCELLED" and error_of(slow, late) == "DEADLINE_EXCEEDED"
+    assert not running.done()
+    assert slow.until(running.done) and running.result().result.outcome == FOUND
+
+
 def test_a_deadline_that_has_passed_is_no_lack_of_a_deadline(quick):
     goal = Segment.Goal(instruction="the red thing")
     goal.deadline.sec = -1

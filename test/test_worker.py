@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 
@@ -106,23 +107,54 @@ def test_a_full_queue_answers_at_once(worker, model):
     assert [a.one().outcome for a in (first, *several[:3])] == [Outcome.FOUND] * 4
 
 
-def test_cancel_while_waiting_and_while_running(worker, model):
-    answers = Answers()
+def test_a_waiting_job_that_is_cancelled_is_answered_at_once_and_leaves_its_place(worker, model):
+    """All while the model is busy, and the queue of three is full."""
+    first = blocked(worker, model)
+    several = [Answers() for _ in range(3)]
+    jobs = [job(a) for a in several]
+    for waiting in jobs:
+        worker.submit(waiting)
+    jobs[1].cancel()
+    assert several[1].code is ErrorCode.CANCELLED and worker.waiting() == 2
+    another = Answers()
+    worker.submit(job(another))
+    model.gate.set()
+    assert [a.one().outcome for a in (first, several[0], several[2], another)] == [Outcome.FOUND] * 4
+
+
+def test_a_job_that_was_cancelled_before_it_is_queued_is_answered_at_once(worker, model):
     blocked(worker, model)
-    waiting = job(answers)
-    worker.submit(waiting)
-    waiting.cancel()
+    answers = Answers()
+    early = job(answers)
+    early.cancel()
+    worker.submit(early)
+    assert answers.code is ErrorCode.CANCELLED and worker.waiting() == 0
+
+
+def test_cancel_while_running_ends_at_the_next_stage(worker, model):
+    model.gate.clear()
+    answers = Answers()
+    running = job(answers)
+    worker.submit(running)
+    assert model.entered.wait(10)
+    running.cancel()
+    assert not answers.results
     model.gate.set()
     assert answers.code is ErrorCode.CANCELLED
 
 
-def test_deadline_while_waiting(worker, model):
-    blocked(worker, model)
-    answers = Answers()
-    worker.submit(job(answers, deadline=time.monotonic() + 0.01))
-    time.sleep(0.05)
+def test_deadlines_of_waiting_jobs_are_kept_while_the_model_is_busy(worker, model):
+    """Also where a nearer deadline comes after a farther one."""
+    first = blocked(worker, model)
+    far, none, near = Answers(), Answers(), Answers()
+    now = time.monotonic()
+    worker.submit(job(far, deadline=now + 0.4))
+    worker.submit(job(none))
+    worker.submit(job(near, deadline=now + 0.05))
+    assert near.code is ErrorCode.DEADLINE_EXCEEDED and not far.results
+    assert far.code is ErrorCode.DEADLINE_EXCEEDED and worker.waiting() == 1
     model.gate.set()
-    assert answers.code is ErrorCode.DEADLINE_EXCEEDED
+    assert [a.one().outcome for a in (first, none)] == [Outcome.FOUND] * 2
 
 
 def test_drop_all_answers_everything_with_the_code(worker, model):
@@ -131,9 +163,11 @@ def test_drop_all_answers_everything_with_the_code(worker, model):
     for answers in waiting:
         worker.submit(job(answers))
     worker.drop_all(ErrorCode.NOT_ACTIVE)
-    assert [a.code for a in waiting] == [ErrorCode.NOT_ACTIVE] * 2
-    model.gate.set()
-    assert first.code is ErrorCode.NOT_ACTIVE
+    assert [a.code for a in (first, *waiting)] == [ErrorCode.NOT_ACTIVE] * 3
+    model.gate.set()  # what the model still finds is nobody's answer any more
+    last = Answers()
+    worker.submit(job(last))
+    assert last.one().outcome is Outcome.FOUND and len(first.results) == 1
 
 
 def test_close_answers_releases_and_refuses(model):
@@ -200,3 +234,33 @@ def test_nothing_is_lost_where_dropping_meets_taking(model):
     worker.drop_all(ErrorCode.NOT_ACTIVE)
     assert all(a.came.wait(10) for a in several) and all(len(a.results) == 1 for a in several)
     assert worker.waiting() == 0 and worker.close()
+
+
+def test_every_job_has_one_answer_whoever_gets_there_first():
+    """Cancelling, deadlines, dropping, a full queue and the model itself, from several threads at once."""
+    model = GatedModel()
+    worker = InferenceWorker(model, Lifter(), capacity=20)
+    several = [[Answers() for _ in range(150)] for _ in range(4)]
+
+    def ask(mine, rng):
+        for answers in mine:
+            deadline = time.monotonic() + rng.choice([-0.001, 0.0005, 0.005, 10.0])
+            one = job(answers, deadline=deadline if rng.random() < 0.6 else None)
+            worker.submit(one)
+            if rng.random() < 0.4:
+                threading.Timer(rng.uniform(0, 0.004), one.cancel).start()
+            if rng.random() < 0.03:
+                worker.drop_all(ErrorCode.NOT_ACTIVE)
+            time.sleep(rng.uniform(0, 0.002))
+
+    threads = [threading.Thread(target=ask, args=(m, random.Random(n))) for n, m in enumerate(several)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert worker.close()
+    answers = [a for mine in several for a in mine]
+    assert all(a.came.wait(10) for a in answers) and [len(a.results) for a in answers] == [1] * len(answers)
+    codes = {a.results[0].error.code if a.results[0].error else None for a in answers}
+    assert {None, ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED, ErrorCode.NOT_ACTIVE} <= codes
+    assert worker.waiting() == 0
