@@ -15,6 +15,7 @@ pytest.importorskip("rclpy", reason="needs rclpy and the built messages (make se
 from helpers.robot import ENVIRONMENT, ERROR, FOUND
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from std_msgs.msg import String
 
 from refseg_ros.action import Segment
 from refseg_ros.srv import SegmentOnce
@@ -92,6 +93,40 @@ def test_a_manager_that_shuts_the_node_down_leaves_no_request_without_an_answer(
     assert change(slow, Transition.TRANSITION_ACTIVE_SHUTDOWN)
     assert codes(slow, futures) == ["SHUTDOWN"] * 4
     assert slow.ask("the red thing").error_code == "SHUTDOWN"
+
+
+@pytest.mark.parametrize(
+    ("transition", "code"),
+    [(Transition.TRANSITION_DEACTIVATE, "NOT_ACTIVE"), (Transition.TRANSITION_ACTIVE_SHUTDOWN, "SHUTDOWN")],
+)
+def test_topic_requests_in_hand_are_answered_once_on_their_topic(slow, transition, code):
+    """The running one and those that wait; what the model finds later is not said as well."""
+    assert slow.until(lambda: slow.instruction.get_subscription_count())
+    texts = [f"the red thing {n}" for n in range(3)]
+    seen = slow.seen["refseg/result"]
+    seen.clear()
+    for text in texts:
+        slow.instruction.publish(String(data=text))
+    slow.spin(0.4)
+    assert not seen, "the model answered before it could be interrupted"
+    assert change(slow, transition)
+    assert slow.until(lambda: len(seen) >= 3, 10), [(r.instruction, r.error_code) for r in seen]
+    slow.spin(1.5)
+    assert sorted((r.instruction, r.error_code) for r in seen) == [(text, code) for text in texts]
+
+
+def test_topic_requests_are_answered_when_the_process_is_told_to_end(slow):
+    assert slow.until(lambda: slow.instruction.get_subscription_count())
+    seen = slow.seen["refseg/result"]
+    seen.clear()
+    for n in range(3):
+        slow.instruction.publish(String(data=f"the red thing {n}"))
+    slow.spin(0.4)
+    slow.process.send_signal(signal.SIGTERM)
+    assert slow.until(lambda: len(seen) >= 3, 10), [(r.instruction, r.error_code) for r in seen]
+    assert slow.process.wait(20) == 0
+    assert [r.error_code for r in seen] == ["SHUTDOWN"] * 3
+    slow.start(seconds="1")
 
 
 def test_after_the_shutdown_transition_the_process_still_ends_well(quick):

@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any
 
 import cv2
+import rclpy
+from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
@@ -50,10 +52,13 @@ TOPICS: dict[str, Any] = {
 
 # Who asks by topic finds the answer here: a burst must not push answers out that are still on their way.
 DEPTHS = {"result": 200, "track_events": 200}
+# An answer that is on its way while the node is deactivated must still get out: this one is silent in no state.
+UNMANAGED = ("result",)
+LAST_WORDS_S = 1.0  # how long answers have to reach their readers before the topic is taken down
 
 
 class Outputs:
-    """Lifecycle publishers, made at configure. publish() is called on the worker's thread.
+    """Publishers, made at configure. publish() is called on the thread that has the answer: with a frame, the worker's.
 
     mismatch: gives, for a topic's name, what to call when a subscriber's QoS cannot be served. rays: the camera's,
     shared with the lifter.
@@ -68,7 +73,8 @@ class Outputs:
         self._publishers = {}
         for name, kind in (TOPICS | self._optional.types).items():
             events = PublisherEventCallbacks(incompatible_qos=mismatch(f"~/{name}"))
-            self._publishers[name] = node.create_lifecycle_publisher(
+            create = node.create_publisher if name in UNMANAGED else node.create_lifecycle_publisher
+            self._publishers[name] = create(
                 kind, f"~/{name}", QoSProfile(depth=DEPTHS.get(name, 10)), qos_overriding_options=options,
                 event_callbacks=events,
             )
@@ -76,6 +82,9 @@ class Outputs:
     def destroy(self) -> None:
         """Take the topics down."""
         self.target.destroy()
+        for name in UNMANAGED:
+            if name in self._publishers and rclpy.ok():
+                self._publishers[name].wait_for_all_acked(Duration(seconds=LAST_WORDS_S))
         for publisher in self._publishers.values():
             self._node.destroy_publisher(publisher)
         self._publishers = {}

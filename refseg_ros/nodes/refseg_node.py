@@ -48,7 +48,7 @@ from refseg_ros.nodes.worker import MESSAGES, InferenceWorker, Job
 Success, Failure = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 ModelFactory = Callable[[dict[str, Any]], SegmentationModel]
 WARM_INSTRUCTION = "the object"
-SHUTDOWN_PATIENCE_S = 10.0  # a running stage cannot be interrupted, and its request is still answered
+SHUTDOWN_PATIENCE_S = 10.0  # for answers that are there and have not left yet
 
 
 class RefsegNode(LifecycleNode):
@@ -117,7 +117,7 @@ class RefsegNode(LifecycleNode):
         return Success
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop listening; every waiting request is answered NOT_ACTIVE."""
+        """Stop listening; every request in hand, the running one too, is answered NOT_ACTIVE at once."""
         self.stop(ErrorCode.NOT_ACTIVE)
         return super().on_deactivate(state)
 
@@ -126,7 +126,7 @@ class RefsegNode(LifecycleNode):
         return Success if self._release() else Failure
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """The same from any state; waiting requests are answered SHUTDOWN."""
+        """The same from any state; requests in hand are answered SHUTDOWN."""
         self.finalized = True
         self.stop(ErrorCode.SHUTDOWN)
         return Success if self._release() else Failure
@@ -137,7 +137,7 @@ class RefsegNode(LifecycleNode):
         return Success if self._release() else Failure
 
     def stop(self, code: ErrorCode) -> None:
-        """Stop listening, and answer every waiting request with `code`."""
+        """Stop listening, and answer every request in hand with `code`."""
         self._active = False
         self.requests.stop_continuous()
         for subscription in self._inputs:
@@ -225,7 +225,7 @@ class RefsegNode(LifecycleNode):
             self.worker.submit(job)
         else:
             error = self._not_active()
-            on_answer(error_segmentation(instruction, (0, 0), self._values["model"], error), None)
+            job.finish(error_segmentation(instruction, (0, 0), self._values["model"], error), None)
         return job
 
     def _not_active(self) -> RequestError:
