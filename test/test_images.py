@@ -135,6 +135,49 @@ def test_compressed_depth():
         images.depth_from_compressed(compressed(RGB, ".png"))
 
 
+def compressed_depth(values, form, a=0.0, b=0.0):
+    """As image_transport's compressedDepth sends it: twelve bytes of header, then a 16-bit PNG."""
+    png = cv2.imencode(".png", np.asarray(values, np.uint16))[1].tobytes()
+    return SimpleNamespace(format=form, data=struct.pack("<iff", 0, a, b) + png)
+
+
+@pytest.mark.parametrize("form", ["16UC1; compressedDepth png", "16UC1; compressedDepth"])
+def test_compressed_depth_of_millimetres(form):
+    millimetres = RNG.integers(0, 5000, (5, 4))
+    metres = images.depth_from_compressed(compressed_depth(millimetres, form))
+    assert metres.dtype == np.float32
+    np.testing.assert_allclose(metres, millimetres / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["32FC1; compressedDepth png", "32FC1; compressedDepth"])
+def test_compressed_depth_of_metres_is_inverse_and_quantised(form):
+    """With the package's defaults: 100 steps, 10 m at most."""
+    a = 100.0 * 101.0
+    b = 1.0 - a / 10.0
+    metres = np.array([[0.3, 0.8, 2.0], [9.9, 0.0, 5.0]])
+    with np.errstate(divide="ignore"):
+        codes = np.where(metres > 0, np.round(a / metres + b), 0)
+    found = images.depth_from_compressed(compressed_depth(codes, form, a, b))
+    assert found.dtype == np.float32 and found[1, 1] == 0
+    np.testing.assert_allclose(found, metres, rtol=0.006)
+
+
+@pytest.mark.parametrize(
+    ("form", "size", "code", "said"),
+    [
+        ("16UC1; compressedDepth rvl", 40, "IMAGE_ENCODING", "rvl.*publish it as PNG"),
+        ("32FC1; compressedDepth png", 5, "IMAGE_UNREADABLE", "compressedDepth"),
+        ("32FC1; compressedDepth png", 12, "IMAGE_UNREADABLE", "compressedDepth"),
+        ("32FC1; compressedDepth png", 40, "IMAGE_UNREADABLE", "compressedDepth"),
+        ("", 0, "IMAGE_UNREADABLE", "neither"),
+    ],
+)
+def test_compressed_depth_that_cannot_be_read_says_so(form, size, code, said):
+    with pytest.raises(RequestError, match=said) as caught:
+        images.depth_from_compressed(SimpleNamespace(format=form, data=bytes(size)))
+    assert caught.value.code.value == code
+
+
 def vast_png():
     """A few bytes that promise ten thousand million pixels."""
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)

@@ -28,6 +28,8 @@ YUV_TO_RGB = {
     "yuv422_yuy2": cv2.COLOR_YUV2RGB_YUY2,
     "yuyv": cv2.COLOR_YUV2RGB_YUY2,
 }
+# What compressedDepth puts before its PNG: a form, always the same; a and b of value = a / depth + b, 0 for none.
+QUANTIZED_HEADER = np.dtype([("form", "<i4"), ("ab", "<f4", 2)])
 DEPTH_TYPES: dict[str, np.dtype[Any]] = {"16UC1": np.dtype("u2"), "32FC1": np.dtype("f4")}
 
 
@@ -99,8 +101,7 @@ def _metres(values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return values.astype(np.float32)
 
 
-def _decoded(message: Any, flags: int) -> npt.NDArray[Any]:
-    data = np.frombuffer(message.data, np.uint8)
+def _decoded(data: npt.NDArray[np.uint8], form: str, flags: int) -> npt.NDArray[Any]:
     try:
         # A camera's pixels are where its K says, whatever an EXIF tag wants done for looking at them.
         image = cv2.imdecode(data, flags | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
@@ -109,24 +110,41 @@ def _decoded(message: Any, flags: int) -> npt.NDArray[Any]:
     if image is None:
         raise RequestError(
             ErrorCode.IMAGE_UNREADABLE,
-            f"The compressed image ({message.format!r}, {len(data)} bytes) is neither a whole JPEG nor a whole PNG.",
+            f"The compressed image ({form!r}, {len(data)} bytes) is neither a whole JPEG nor a whole PNG.",
         )
     return image
 
 
 def color_from_compressed(message: Any) -> npt.NDArray[np.uint8]:
     """A JPEG or PNG sensor_msgs/CompressedImage as RGB uint8 (H, W, 3). Raises RequestError(IMAGE_UNREADABLE)."""
-    return np.asarray(cv2.cvtColor(_decoded(message, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    image = _decoded(np.frombuffer(message.data, np.uint8), message.format, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def depth_from_compressed(message: Any) -> npt.NDArray[np.float32]:
-    """A 16-bit PNG of millimetres as float32 (H, W) metres. Raises RequestError(IMAGE_UNREADABLE, IMAGE_ENCODING)."""
-    image = _decoded(message, cv2.IMREAD_UNCHANGED)
+    """Compressed depth as float32 (H, W) metres, 0 = none: a 16-bit PNG of millimetres, or what image_transport's
+    compressedDepth makes of 16UC1 or 32FC1. Raises RequestError(IMAGE_UNREADABLE, IMAGE_ENCODING)."""
+    data = np.frombuffer(message.data, np.uint8)
+    encoding, _, how = message.format.partition(";")
+    inverse: npt.NDArray[np.float32] | None = None
+    if how.split()[:1] == ["compressedDepth"]:
+        if how.split()[1:] not in ([], ["png"]):
+            raise RequestError(
+                ErrorCode.IMAGE_ENCODING, f"Compressed depth {message.format!r} is not supported; publish it as PNG."
+            )
+        header, data = data[:QUANTIZED_HEADER.itemsize], data[QUANTIZED_HEADER.itemsize :]
+        if encoding.strip() == "32FC1" and len(data):
+            inverse = header.view(QUANTIZED_HEADER)["ab"][0]
+    image = _decoded(data, message.format, cv2.IMREAD_UNCHANGED)
     if image.dtype != np.uint16 or image.ndim != 2:
         raise RequestError(
             ErrorCode.IMAGE_ENCODING, f"Compressed depth must be a 16-bit PNG of one channel, not {image.dtype}."
         )
-    return _metres(image)
+    if inverse is None:
+        return _metres(image)
+    a, b = inverse
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(image > 0, a / (image.astype(np.float32) - b), np.float32(0))
 
 
 def fill_image(message: Any, pixels: npt.NDArray[Any], encoding: str) -> Any:
