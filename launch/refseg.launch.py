@@ -21,6 +21,8 @@ PARAMETERS = {
     "device": (str, "cpu, cuda, cuda:N, or auto (cuda where there is one); empty: as params_file says"),
     "weights": (str, "path of a weights file; empty: as params_file says, and there empty is the model's own"),
     "target_frame": (str, "frame of a second copy of the objects; empty: as params_file says"),
+    "color_rectified": (bool, "true: the colour images are rectified (image_proc); empty: as params_file says"),
+    "depth_rectified": (bool, "true: so are the depth images, or aligned to such; empty: as params_file says"),
     "use_sim_time": (bool, "true: take time from /clock; empty: as params_file says"),
 }
 TOPICS = {

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+import cv2
 import numpy as np
 import pytest
 
@@ -13,9 +16,10 @@ from refseg_ros.core.lifting import Lifter
 from refseg_ros.core.outcome import RequestError
 from refseg_ros.core.transform import NoTransform, rigid_transform
 from refseg_ros.core.types import Instance
-from refseg_ros.nodes.frames import build_frame, intrinsics_of
+from refseg_ros.nodes.frames import FrameSource, Rectified, build_frame, intrinsics_of
 from refseg_ros.nodes.images import fill_image
-from refseg_ros.nodes.sync import FrameSet
+from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, FrameSet, StampMatcher
+from refseg_ros.nodes.worker import Job
 
 WIDTH, HEIGHT, FOCAL = 64, 48, 60.0
 THING = (slice(10, 40), slice(16, 48))
@@ -173,6 +177,49 @@ def test_an_unknown_distortion_is_refused_by_name():
     assert intrinsics_of(info(model="equidistant", d=(0.0, 0, 0, 0))).distortion == ()
 
 
+def bent_info(focal=FOCAL, model="equidistant"):
+    """A lens whose K and D hold for the raw images, and P, of focal length 50, for the rectified ones."""
+    message = info(focal=focal, model=model, d=(0.1, 0.01, 0, 0))
+    message.p = [50.0, 0.0, 31.0, 0.0, 0.0, 52.0, 23.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def test_rectified_images_are_described_by_p():
+    found = intrinsics_of(bent_info(), rectified=True)
+    assert (found.fx, found.fy, found.cx, found.cy, found.distortion) == (50.0, 52.0, 31.0, 23.0, ())
+    frame = build_frame(
+        FrameSet(color(), bent_info(), depth_of(), None, 0, 0.0, ""), rectified=Rectified(color=True)
+    )
+    assert frame.depth_problem == "" and lifted(frame).valid
+
+
+def test_an_unknown_distortion_names_the_switch_for_rectified_images():
+    refused(build(color_info=bent_info(), depth=depth_of()), "color_rectified")
+    refused(build(color_info=info(), depth=depth_of(), depth_info=bent_info(focal=75.0)), "depth_rectified")
+
+
+def test_rectified_images_without_p_are_a_reason():
+    messages = FrameSet(color(), info(), depth_of(), None, 0, 0.0, "")
+    refused(build_frame(messages, rectified=Rectified(color=True)), "P of the camera info is empty")
+
+
+def test_depth_aligned_to_rectified_colour_lies_on_it():
+    """As depth_image_proc registers it: with the colour camera's own info."""
+    messages = FrameSet(color(), bent_info(), depth_of(), bent_info(), 0, 0.0, "")
+    frame = build_frame(messages, rectified=Rectified(color=True, depth=True))
+    np.testing.assert_array_equal(frame.depth, build(color_info=info(), depth=depth_of()).depth)
+
+
+def test_depth_that_is_not_rectified_is_brought_onto_rectified_colour():
+    """Of one K, but seen through a lens that bends: not pixel by pixel the same."""
+    bent = info(d=(-0.3, 0.1, 0.0, 0.0, 0.0))
+    bent.p = [FOCAL, 0.0, WIDTH / 2, 0.0, 0.0, FOCAL, HEIGHT / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
+    messages = FrameSet(color(), bent, depth_of(), bent, 0, 0.0, "")
+    alike = build_frame(messages, rectified=Rectified(color=True, depth=True)).depth
+    brought = build_frame(messages, rectified=Rectified(color=True)).depth
+    assert (alike > 0).sum() == 30 * 32 and (brought != alike).any()
+
+
 def test_a_distorted_camera_is_lifted_along_its_true_rays():
     frame = build(color_info=info(d=(-0.3, 0.1, 0.0, 0.0, 0.0)), depth=depth_of())
     bent, straight = lifted(frame), lifted(build(color_info=info(), depth=depth_of()))
@@ -236,3 +283,85 @@ def test_a_camera_that_changes_is_followed():
         for f in (60.0, 120.0)
     )
     assert np.ptp(near.points[:, 0]) == pytest.approx(2 * np.ptp(far.points[:, 0]), rel=0.05)
+
+
+def job():
+    return Job("the thing", lambda: None, lambda *_: None)
+
+
+def stamped(message, seconds):
+    message.header.stamp.sec = seconds
+    return message
+
+
+@pytest.mark.parametrize(
+    ("sim_s", "stale"),
+    [(0, True), (100, False), (101, False), (103, True), (5, True)],
+    ids=["no /clock", "stands still", "slow", "stopped camera", "of another clock"],
+)
+def test_in_a_simulation_an_image_ages_by_its_clock(sim_s, stale):
+    """It came ten seconds ago and was taken at 100 s of the simulation, which may be slow or stand still."""
+    matcher = StampMatcher()
+    matcher.add(COLOR, 100 * 10**9, stamped(color(), 100), time.monotonic() - 10.0)
+    source = FrameSource(matcher, "/image_raw", sim_ns=lambda: sim_s * 10**9)
+    if stale:
+        with pytest.raises(RequestError) as caught:
+            source.newest(job(), 0.0, 2.0)
+        assert caught.value.code.value == "STALE_FRAME" and matcher.counts["stale"] == 1
+    else:
+        assert source.newest(job(), 0.0, 2.0).stamp_ns == 100 * 10**9
+
+
+def test_a_changed_switch_is_obeyed_by_the_same_image():
+    matcher = StampMatcher()
+    matcher.add(COLOR_INFO, 1, bent_info(model="plumb_bob"))
+    matcher.add(COLOR, 1, color())
+    source = FrameSource(matcher, "/image_raw")
+    focal = [source.newest(job(), 0.0, 0.0, r).intrinsics.fx for r in (Rectified(), Rectified(color=True))]
+    assert focal == [60.0, 50.0]
+    assert source.newest(job(), 0.0, 0.0) is source.newest(job(), 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("info_", "depth", "expected", "said"),
+    [
+        (None, True, True, "no camera info has arrived"),
+        (info(width=32), True, True, "is for 32 x 48, the image is 64 x 48"),
+        (info(focal=0.0), True, True, "calibrate"),
+        (bent_info(), True, True, "color_rectified"),
+        (info(), False, True, "no depth image has arrived"),
+        (info(), False, False, ""),
+        (info(), True, False, ""),
+    ],
+)
+def test_what_keeps_objects_from_3d_is_said_before_anybody_asks(info_, depth, expected, said):
+    matcher = StampMatcher()
+    source = FrameSource(matcher, "/image_raw")
+    assert source.problem(Rectified(), expected) == ""  # nothing has come: the diagnostics say that themselves
+    if info_ is not None:
+        matcher.add(COLOR_INFO, 1, info_)
+    if depth:
+        matcher.add(DEPTH, 1, depth_of())
+    matcher.add(COLOR, 1, color())
+    problem = source.problem(Rectified(), expected)
+    assert said in problem and bool(said) == bool(problem)
+
+
+def test_depth_that_comes_and_never_matches_is_said():
+    matcher = StampMatcher(slop_s=0.02, depth_wait_s=0.0)
+    matcher.add(COLOR_INFO, 1, info())
+    matcher.add(DEPTH, 10**9, depth_of())
+    matcher.add(COLOR, 2 * 10**9, color())
+    assert "1000 ms away" in FrameSource(matcher, "/image_raw").problem(Rectified(), False)
+
+
+def test_a_compressed_image_has_the_size_that_it_was_decoded_to():
+    data = cv2.imencode(".png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))[1].tobytes()
+    picture = CompressedImage(format="png", data=data)
+    matcher = StampMatcher()
+    matcher.add(COLOR_INFO, 1, info(width=32))
+    matcher.add(COLOR, 1, picture)
+    source = FrameSource(matcher, "/image_raw")
+    assert source.problem(Rectified(), False) == ""
+    source.newest(job(), 0.0, 0.0)
+    assert "is for 32 x 48" in source.problem(Rectified(), False)

@@ -22,7 +22,8 @@ FOLDER = Path(__file__).parents[1] / "launch"
 PARAMETERS = FOLDER.parent / "config" / "refseg.yaml"
 ARGUMENTS = {
     "namespace", "autostart", "model", "device", "weights", "image", "camera_info", "depth", "depth_camera_info",
-    "instruction", "target_frame", "use_sim_time", "log_level", "params_file", "speech", "audio",
+    "instruction", "target_frame", "color_rectified", "depth_rectified", "use_sim_time", "log_level", "params_file",
+    "speech", "audio",
 }  # fmt: skip
 
 
@@ -82,9 +83,9 @@ def test_a_missing_parameter_file_is_an_error(monkeypatch):
 
 def test_given_arguments_reach_the_node_with_their_types(monkeypatch):
     given = {"model": "compact", "device": "cpu", "weights": "/w", "target_frame": "map"}
-    switches = {"autostart": "false", "use_sim_time": "true"}
+    switches = {"autostart": "false", "color_rectified": "true", "use_sim_time": "true"}
     parameters = given_parameters(*node(monkeypatch, **given, **switches))
-    assert parameters == given | {"autostart": False, "use_sim_time": True}
+    assert parameters == given | {"autostart": False, "color_rectified": True, "use_sim_time": True}
 
 
 def test_the_topics_are_remapped(monkeypatch):

@@ -88,10 +88,13 @@ def test_camera_info_may_come_once_or_change():
     assert matcher.newest(0.6).color_info == "color_info600"
 
 
-def test_clear_forgets_messages_and_keeps_counts():
-    matcher = filled(StampMatcher(), (COLOR, 100, 0.0))
+def test_clear_forgets_images_and_keeps_counts_and_camera_infos():
+    """A latched info is published once; who is deactivated and activated again would not hear it a second time."""
+    matcher = filled(StampMatcher(), (COLOR_INFO, 1, 0.0), (DEPTH_INFO, 2, 0.0), (COLOR, 100, 0.0), (DEPTH, 100, 0.0))
     matcher.clear()
     assert matcher.newest(0.0) is None and matcher.counts["color_received"] == 1
+    found = filled(matcher, (COLOR, 9000, 9.0)).newest(9.0)
+    assert (found.color_info, found.depth_info, found.depth) == ("color_info1", "depth_info2", None)
 
 
 def test_wait_gives_up():

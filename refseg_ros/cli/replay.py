@@ -19,6 +19,12 @@ def command(
     depth: Annotated[str, typer.Option(help="Depth topic, aligned to colour.")] = "/depth/image_raw",
     camera_info: Annotated[str, typer.Option(help="Colour camera_info topic.")] = "/camera_info",
     depth_camera_info: Annotated[str, typer.Option(help="Depth camera_info topic.")] = "/depth/camera_info",
+    color_rectified: Annotated[
+        bool, typer.Option("--color-rectified", help="The colour images are rectified: P of their camera info holds.")
+    ] = False,
+    depth_rectified: Annotated[
+        bool, typer.Option("--depth-rectified", help="The depth images are, or are aligned to rectified colour.")
+    ] = False,
     every: Annotated[int, typer.Option(min=1, help="Answer for each so-many-th image.")] = 1,
     model: Annotated[str, typer.Option(help="A name from `refseg models`.")] = DEFAULT_MODEL,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "cpu",
@@ -36,7 +42,8 @@ def command(
     topics = replaying.Topics(image, depth, camera_info, depth_camera_info)
     try:
         with Runner(model, device, weights) as runner:
-            count, errors = replaying.replay(bag, topics, instruction, out, runner, every)
+            rectified = replaying.Rectified(color_rectified, depth_rectified)
+            count, errors = replaying.replay(bag, topics, instruction, out, runner, every, rectified)
     except (UnknownModel, replaying.BagError) as error:
         raise wrong(str(error)) from error
     say(f"{count} images answered, {errors} with ERROR; {out}/results.jsonl")

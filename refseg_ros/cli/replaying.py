@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from refseg_ros.cli.segmenting import Runner
 from refseg_ros.core.outcome import Outcome
 from refseg_ros.core.overlay import draw_overlay
 from refseg_ros.core.report import to_dict, write_bytes, write_files, write_png
-from refseg_ros.nodes.frames import build_frame
+from refseg_ros.nodes.frames import NOT_RECTIFIED, Rectified, build_frame
 from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, FrameSet, StampMatcher
 
 
@@ -73,11 +74,14 @@ def _newest(matcher: StampMatcher, time_ns: int) -> FrameSet:
     return found
 
 
-def replay(bag: Path, topics: Topics, instruction: str, out: Path, runner: Runner, every: int) -> tuple[int, int]:
+def replay(
+    bag: Path, topics: Topics, instruction: str, out: Path, runner: Runner, every: int,
+    rectified: Rectified = NOT_RECTIFIED,
+) -> tuple[int, int]:  # fmt: skip
     """Answer for every moment; returns how many there were and how many ended in ERROR. Raises BagError."""
     lines, errors = [], 0
     for number, messages in enumerate(moments(bag, topics, every)):
-        answer, frame = runner.answer(lambda messages=messages: build_frame(messages), instruction)  # type: ignore[misc]
+        answer, frame = runner.answer(partial(build_frame, messages, rectified=rectified), instruction)
         prefix = f"{number:04d}/"
         write_files(answer, out, prefix)
         if frame is not None:

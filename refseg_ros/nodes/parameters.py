@@ -44,8 +44,19 @@ SPECS: dict[str, Spec] = {
     "device": Spec("auto", "cpu, cuda, cuda:N, or auto (cuda where there is one).", fixed=True),
     "weights": Spec("", "Path of a weights file; empty: the model's own.", fixed=True),
     "threads": Spec(0, "CPU threads of the model; 0: as many as cores.", 0, 256, fixed=True),
-    "color_transport": Spec("raw", "Type of image_raw.", choices=("raw", "compressed"), fixed=True),
-    "depth_transport": Spec("raw", "Type of depth/image_raw.", choices=("raw", "compressed"), fixed=True),
+    "color_transport": Spec(
+        "raw", "How image_raw comes; compressed: on image_raw/compressed.", choices=("raw", "compressed"), fixed=True
+    ),
+    "depth_transport": Spec(
+        "raw", "How depth/image_raw comes; any but raw: on depth/image_raw/ and its name.",
+        choices=("raw", "compressed", "compressedDepth"), fixed=True,
+    ),
+    "color_rectified": Spec(
+        False, "The colour images, a goal's own too, are rectified: P of their camera info holds, and not K and D."
+    ),
+    "depth_rectified": Spec(
+        False, "The depth images are rectified, or aligned to rectified colour: P of depth/camera_info holds."
+    ),
     "queue_size": Spec(128, "Requests that may wait; one more is answered QUEUE_FULL at once.", 1, 10000),
     "default_deadline_s": Spec(0.0, "Deadline of a request that names none, seconds; 0: none.", 0.0, 3600.0),
     "continuous_period_s": Spec(0.5, "Period of continuous mode when the request names none, seconds.", 0.02, 3600.0),

@@ -21,7 +21,7 @@ from refseg_ros.core.outcome import ErrorCode
 from refseg_ros.core.tracking import Tracker, TrackingConfig
 from refseg_ros.core.types import Frame
 from refseg_ros.msg import SegmentationResult
-from refseg_ros.nodes.frames import build_frame, stamp_ns
+from refseg_ros.nodes.frames import Rectified, build_frame, rectified_of, stamp_ns
 from refseg_ros.nodes.sync import FrameSet
 from refseg_ros.nodes.worker import MESSAGES, Job
 from refseg_ros.srv import SegmentOnce, SetInstruction
@@ -90,7 +90,8 @@ class RequestServers:
             handle.publish_feedback(Segment.Feedback(stage=stage, elapsed_s=time.monotonic() - began))
 
         future, complete = self._future()
-        frame = (lambda: _given_frame(goal)) if goal.use_given_frame else None
+        rectified = rectified_of({n: self._node.get_parameter(n).value for n in ("color_rectified", "depth_rectified")})
+        frame = (lambda: _given_frame(goal, rectified)) if goal.use_given_frame else None
         job = self._submit(goal.instruction, complete, _seconds(goal.deadline), frame, on_stage)
         key = bytes(handle.goal_id.uuid)
         self._goals[key] = job
@@ -163,9 +164,10 @@ def _seconds(duration: Any) -> float:
     return float(duration.sec) + duration.nanosec * 1e-9
 
 
-def _given_frame(goal: Any) -> Frame:
+def _given_frame(goal: Any, rectified: Rectified) -> Frame:
     """The frame a goal brings with it. Raises RequestError when its image is not usable."""
     depth = goal.depth if goal.depth.width and goal.depth.height else None
     info = goal.camera_info if any(goal.camera_info.k) else None
     problem = "" if depth is not None else "the goal brought no depth image"
-    return build_frame(FrameSet(goal.image, info, depth, None, stamp_ns(goal.image.header.stamp), 0.0, problem))
+    messages = FrameSet(goal.image, info, depth, None, stamp_ns(goal.image.header.stamp), 0.0, problem)
+    return build_frame(messages, rectified=rectified)

@@ -18,6 +18,7 @@ KEPT = 12
 REORDER_S = 0.5
 LOOK_UP_S = 0.05  # how soon one who waits for a first frame sees that nobody wants it any more
 COLOR, DEPTH, COLOR_INFO, DEPTH_INFO = "color", "depth", "color_info", "depth_info"
+NO_DEPTH = "no depth image has arrived"
 KINDS = (COLOR, DEPTH, COLOR_INFO, DEPTH_INFO)
 
 
@@ -128,7 +129,7 @@ class StampMatcher:
 
     def _why(self, color: _Kept, now_s: float) -> str:
         if not self._kept[DEPTH]:
-            return "no depth image has arrived"
+            return NO_DEPTH
         last = self._kept[DEPTH][-1]
         if color.stamp_ns == 0:
             return "the colour image carries no stamp, so no depth image can be matched to it"
@@ -167,8 +168,8 @@ class StampMatcher:
             return found
 
     def clear(self) -> None:
-        """Forget every message; the counters stay."""
+        """Forget every image; the counters stay, and camera infos hold until the next one."""
         with self._arrived:
-            for kept in self._kept.values():
-                kept.clear()
+            for kind in (COLOR, DEPTH):
+                self._kept[kind].clear()
             self._matched.clear()
