@@ -27,8 +27,8 @@ def seeing(age_s=0.0):
     return matcher
 
 
-def of(matcher, at_work, state="active", health=None):
-    made = status("refseg", state, health or Health(), matcher, at_work)
+def of(matcher, at_work, state="active", health=None, camera=""):
+    made = status("refseg", state, health or Health(), matcher, at_work, camera)
     return made.level, made.message, {v.key: v.value for v in made.values}
 
 
@@ -62,3 +62,8 @@ def test_no_problem_hides_another():
     assert level == DiagnosticStatus.ERROR
     assert all(said in message for said in ("running for", "image_raw:", "instruction:", "8 s ago"))
     assert values["qos_mismatch instruction"] == "2"
+
+
+def test_what_costs_every_object_its_3d_is_a_warning():
+    level, message, _ = of(seeing(), worker(), camera="no camera info has arrived")
+    assert (level, message) == (DiagnosticStatus.WARN, "objects have no 3-D: no camera info has arrived")

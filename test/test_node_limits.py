@@ -164,6 +164,23 @@ def test_a_camera_that_stops_is_said_and_its_return_noticed(quick):
     assert quick.until(lambda: quick.ask("the red thing").outcome == FOUND)
 
 
+def test_rectified_images_are_a_switch_that_holds_for_the_camera_and_for_a_goals_own_frame(quick):
+    """The camera of the tests has no P: with the switch on, that is the reason."""
+    color = quick.image()
+    goal = Segment.Goal(
+        instruction="the red thing", use_given_frame=True, image=color, depth=quick.depth_of(color),
+        camera_info=quick.info_of(color),
+    )  # fmt: skip
+    try:
+        assert put(quick, "color_rectified", True).successful
+        assert quick.until(lambda: "P of the camera info" in quick.ask("the red thing").objects[0].reason)
+        assert "P of the camera info" in quick.result_of(quick.send(goal)).result.result.objects[0].reason
+    finally:
+        assert put(quick, "color_rectified", False).successful
+    assert quick.until(lambda: quick.ask("the red thing").objects[0].valid)
+    assert quick.result_of(quick.send(goal)).result.result.objects[0].valid
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -10,9 +10,14 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy and the built messages (make setup)")
 
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
 from helpers.robot import FOUND
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from sensor_msgs.msg import CompressedImage, Image
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 
 def compressed(message, form):
@@ -25,19 +30,34 @@ def compressed(message, form):
     return CompressedImage(header=message.header, format=form, data=array("B", data))
 
 
-def test_compressed_pictures_are_read_and_lifted(robot):
-    color = robot.node.create_publisher(CompressedImage, "image_raw/compressed", 5)
-    depth = robot.node.create_publisher(CompressedImage, "depth/image_raw/compressed", 5)
+def compressed_depth(message):
+    """As image_transport's compressedDepth sends 16UC1."""
+    png = compressed(message, "png")
+    data = array("B", bytes(12)) + png.data
+    return CompressedImage(header=message.header, format="16UC1; compressedDepth png", data=data)
+
+
+@pytest.mark.parametrize(
+    ("depth_by", "remaps"),
+    [
+        ("compressed", ()),
+        ("compressedDepth", ("image_raw:=cam/rgb", "depth/image_raw:=cam/depth")),
+        ("compressed", ("image_raw:=image_raw/compressed", "depth/image_raw:=depth/image_raw/compressed")),
+    ],
+    ids=["below the names", "below the remapped topics", "remapped to the very topics"],
+)
+def test_compressed_pictures_are_read_and_lifted(robot, depth_by, remaps):
+    base = ("cam/rgb", "cam/depth") if depth_by == "compressedDepth" else ("image_raw", "depth/image_raw")
+    color = robot.node.create_publisher(CompressedImage, f"{base[0]}/compressed", 5)
+    depth = robot.node.create_publisher(CompressedImage, f"{base[1]}/{depth_by}", 5)
 
     def spoil(color_message, depth_message, info):
         color.publish(compressed(color_message, "jpeg"))
-        depth.publish(compressed(depth_message, "png"))
+        packed = compressed(depth_message, "png") if depth_by == "compressed" else compressed_depth(depth_message)
+        depth.publish(packed)
         return None, None, info
 
-    robot.start(
-        "color_transport:=compressed", "depth_transport:=compressed",
-        remaps=("image_raw:=image_raw/compressed", "depth/image_raw:=depth/image_raw/compressed"),
-    )  # fmt: skip
+    robot.start("color_transport:=compressed", f"depth_transport:={depth_by}", remaps=remaps)
     robot.spoil = spoil
     robot.ready()
     assert robot.until(lambda: robot.ask("the red thing").objects[0].valid)
@@ -49,6 +69,80 @@ def test_compressed_pictures_are_read_and_lifted(robot):
     robot.spoil = spoil
     assert robot.until(lambda: robot.ask("the red thing").outcome == FOUND)
     robot.stop()
+    robot.reset()
+    robot.node.destroy_publisher(color)
+    robot.node.destroy_publisher(depth)
+
+
+def level_and_message(robot):
+    """Of the newest diagnostics."""
+    seen = robot.seen["/diagnostics"]
+    seen.clear()
+    assert robot.until(lambda: seen, 10)
+    return seen[-1].status[0].level, seen[-1].status[0].message
+
+
+def test_a_camera_info_that_was_said_once_is_heard_and_kept(robot):
+    """Latched, before the node was there; and its publisher is gone when the node is activated a second time."""
+    robot.reset()
+    robot.spoil = lambda color, depth, info: (color, depth, None)
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    info = robot.node.create_publisher(CameraInfo, "camera_info", latched)
+    info.publish(robot.info_of(robot.image()))
+    robot.start("max_frame_age_s:=5.0")
+    robot.ready()
+    assert robot.until(lambda: robot.ask("the red thing").objects[0].valid)
+    robot.node.destroy_publisher(info)
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert robot.call(robot.change, request).success
+    assert robot.until(lambda: robot.ask("the red thing").outcome == FOUND)
+    assert robot.until(lambda: robot.ask("the red thing").objects[0].valid)
+    robot.stop()
+
+
+def test_what_keeps_objects_from_3d_is_in_the_diagnostics(robot):
+    """No camera info, then one of another size, then depth of no image; all is well once they come as they should."""
+    robot.spoil = lambda color, depth, info: (color, depth, None)
+    robot.start("max_frame_age_s:=5.0")
+    robot.ready()
+    wrong = [
+        (lambda c, d, i: (c, d, None), "no camera info has arrived"),
+        (lambda c, d, i: (c, d, CameraInfo(header=i.header, width=320, height=240, k=i.k)), "is for 320 x 240"),
+        (lambda c, d, i: (c, None, i), "the depth images stopped"),
+    ]
+    for spoil, said in wrong:
+        robot.spoil = spoil
+        found = lambda: (x := level_and_message(robot))[0] == DiagnosticStatus.WARN and said in x[1]  # noqa: B023, E731
+        assert robot.until(found, 15), (said, level_and_message(robot))
+    robot.reset()
+    well = (DiagnosticStatus.OK, "active")
+    assert robot.until(lambda: level_and_message(robot) == well, 15), level_and_message(robot)
+    robot.stop()
+
+
+def test_a_simulation_that_stands_still_keeps_its_newest_image(robot):
+    """Its clock and its camera stop together; longer than an image may be old."""
+    robot.reset()
+    clock = robot.node.create_publisher(Clock, "/clock", 10)
+
+    def taken_at_100_s(color, depth, info):
+        clock.publish(Clock(clock=Time(sec=100)))
+        for message in (color, depth, info):
+            message.header.stamp = Time(sec=100)
+        return color, depth, info
+
+    robot.spoil = taken_at_100_s
+    robot.start("use_sim_time:=true", "max_frame_age_s:=0.5")
+    robot.ready()
+    robot.spoil = lambda *_: (None, None, None)
+    robot.spin(1.5)
+    assert robot.ask("the red thing").outcome == FOUND
+    clock.publish(Clock(clock=Time(sec=110)))
+    assert robot.until(lambda: robot.ask("the red thing").error_code == "STALE_FRAME")
+    robot.stop()
+    robot.reset()
+    robot.node.destroy_publisher(clock)
 
 
 def test_a_camera_that_cannot_be_heard_is_named(robot):

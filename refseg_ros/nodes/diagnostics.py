@@ -38,9 +38,10 @@ class Health:
 
 
 def status(
-    name: str, state: str, health: Health, matcher: StampMatcher, worker: InferenceWorker | None
+    name: str, state: str, health: Health, matcher: StampMatcher, worker: InferenceWorker | None, camera: str = ""
 ) -> DiagnosticStatus:
-    """One status with everything a person asks first: level, then values."""
+    """One status with everything a person asks first: level, then values. camera: why a request of this moment would
+    have no 3-D, or ""."""
     problems: list[tuple[bytes, str]] = []
     values: dict[str, str] = {"state": state}
     if worker is not None:
@@ -66,6 +67,8 @@ def status(
             problems.append((DiagnosticStatus.WARN, f"the last colour image came {age:.0f} s ago; check the camera"))
     elif state == "active":
         problems.append((DiagnosticStatus.WARN, "no colour image has arrived; check the topic and its QoS"))
+    if camera:
+        problems.append((DiagnosticStatus.WARN, f"objects have no 3-D: {camera}"))
     values["last_error"] = health.last_error
     pairs = [KeyValue(key=k, value=v) for k, v in values.items()]
     level = max((level for level, _ in problems), default=DiagnosticStatus.OK)

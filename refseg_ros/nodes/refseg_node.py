@@ -13,14 +13,10 @@ from typing import Any
 import numpy as np
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import qos_profile_sensor_data
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from refseg_ros.core.camera import RayGrid
@@ -37,10 +33,11 @@ from refseg_ros.nodes import diagnostics, parameters, results
 from refseg_ros.nodes.components import lifter_of, load_model, thresholds_of
 from refseg_ros.nodes.dds import use_large_message_profile
 from refseg_ros.nodes.depth_frames import DepthFrames
-from refseg_ros.nodes.frames import FrameSource, stamp_ns
+from refseg_ros.nodes.frames import FrameSource, rectified_of, stamp_ns
+from refseg_ros.nodes.inputs import Inputs
 from refseg_ros.nodes.outputs import Outputs
-from refseg_ros.nodes.requests import BURST, RequestServers
-from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, StampMatcher
+from refseg_ros.nodes.requests import RequestServers
+from refseg_ros.nodes.sync import COLOR, DEPTH, StampMatcher
 from refseg_ros.nodes.target import Target
 from refseg_ros.nodes.tracks import follow
 from refseg_ros.nodes.worker import MESSAGES, InferenceWorker, Job
@@ -67,10 +64,10 @@ class RefsegNode(LifecycleNode):
         self.finalized = False
         self._failure = ""  # why configure failed last, in words
         self._rays = RayGrid()  # for the worker's thread; a changed parameter costs no new one
-        self._inputs: list[Any] = []
+        self._inputs: Inputs | None = None
         self._numbers = itertools.count(1)
         self._depth_frames = DepthFrames(self)
-        self._frames = FrameSource(self.matcher, self.resolve_topic_name("image_raw"), self._to_color)
+        self._frames = FrameSource(self.matcher, self.resolve_topic_name("image_raw"), self._to_color, self._sim_ns)
         self.add_on_set_parameters_callback(lambda changed: parameters.check(self._values, changed))
         self.add_post_set_parameters_callback(self._on_parameters)
         self.requests = RequestServers(self, self._submit, lambda: self._active, self.matcher.counts)
@@ -112,7 +109,8 @@ class RefsegNode(LifecycleNode):
         if super().on_activate(state) != Success:
             return Failure
         self.matcher.slop_s, self.matcher.depth_wait_s = self._values["sync_slop_s"], self._values["depth_wait_s"]
-        self._subscribe()
+        self._inputs = Inputs(self, self._values, self._keep, self._on_instruction, self._mismatch)
+        self._frames.topic = self._inputs.topics[COLOR]
         self._active = True
         return Success
 
@@ -140,9 +138,9 @@ class RefsegNode(LifecycleNode):
         """Stop listening, and answer every request in hand with `code`."""
         self._active = False
         self.requests.stop_continuous()
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self._inputs = []
+        if self._inputs is not None:
+            self._inputs.destroy()
+            self._inputs = None
         self.matcher.clear()
         self._frames.forget()
         if self.worker is not None:
@@ -159,40 +157,17 @@ class RefsegNode(LifecycleNode):
             self._outputs = None
         return ended
 
-    def _subscribe(self) -> None:
-        compressed = {kind: self._values[f"{kind}_transport"] == "compressed" for kind in ("color", "depth")}
-        color_type, depth_type = (CompressedImage if compressed[k] else Image for k in ("color", "depth"))
-        wanted = (
-            (color_type, "image_raw", COLOR),
-            (CameraInfo, "camera_info", COLOR_INFO),
-            (depth_type, "depth/image_raw", DEPTH),
-            (CameraInfo, "depth/camera_info", DEPTH_INFO),
-        )
-        options = QoSOverridingOptions.with_default_policies()
-        for kind, topic, name in wanted:
-            self._inputs.append(
-                self.create_subscription(
-                    kind, topic, self._keeper(name), qos_profile_sensor_data,
-                    event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._mismatch(topic)),
-                    qos_overriding_options=options,
-                )
-            )
-        self._inputs.append(
-            self.create_subscription(
-                String, "instruction", self._on_instruction, BURST,
-                event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._mismatch("instruction")),
-            )
-        )
-
-    def _keeper(self, kind: str) -> Callable[[Any], None]:
-        def on_message(message: Any) -> None:
-            self._depth_frames.heard(kind, message.header.frame_id)
-            self.matcher.add(kind, stamp_ns(message.header.stamp), message)
-
-        return on_message
+    def _keep(self, kind: str, message: Any) -> None:
+        self._depth_frames.heard(kind, message.header.frame_id)
+        self.matcher.add(kind, stamp_ns(message.header.stamp), message)
 
     def _to_color(self, color: str, depth: str, at_ns: int) -> RigidTransform:
         return self._depth_frames.to_color(color, depth, at_ns, self._values["depth_wait_s"])
+
+    def _sim_ns(self) -> int:
+        """The time of the simulation, nanoseconds; 0: none is heard."""
+        clock: Any = self.get_clock()
+        return clock.now().nanoseconds if clock.ros_time_is_active else 0
 
     def _mismatch(self, topic: str) -> Callable[[Any], None]:
         def on_mismatch(event: Any) -> None:
@@ -260,7 +235,8 @@ class RefsegNode(LifecycleNode):
                 self.get_logger().error(self.health.last_error)
 
     def _newest_frame(self, job: Job) -> Frame:
-        return self._frames.newest(job, self._values["frame_wait_s"], self._values["max_frame_age_s"])
+        wait_s, max_age_s = self._values["frame_wait_s"], self._values["max_frame_age_s"]
+        return self._frames.newest(job, wait_s, max_age_s, rectified_of(self._values))
 
     def _on_instruction(self, message: String) -> None:
         self._submit(message.data, lambda _: None, 0.0)
@@ -283,7 +259,10 @@ class RefsegNode(LifecycleNode):
     def _publish_diagnostics(self) -> None:
         state = "active" if self._active else ("inactive" if self.worker is not None else "unconfigured")
         name = f"{self.get_fully_qualified_name()}: segmentation"
-        one = diagnostics.status(name, state, self.health, self.matcher, self.worker)
+        camera = ""
+        if self._inputs is not None:
+            camera = self._frames.problem(rectified_of(self._values), self._inputs.published(DEPTH))
+        one = diagnostics.status(name, state, self.health, self.matcher, self.worker, camera)
         self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), one))
 
 
