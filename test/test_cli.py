@@ -1,8 +1,10 @@
 """The command line: its exit codes, its files, its one sentence on stderr."""
 
+import errno
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -150,6 +152,45 @@ def test_wrong_command_lines_exit_with_64(tmp_path, fake, capsys, arguments):
 def test_an_output_folder_that_cannot_be_made_is_a_wrong_command_line(scene, fake, capsys):
     assert segment(scene, out="rgb.png") == 64
     assert "rgb.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("taken", ["result.json", "overlay.png", "mask_1.png"])
+def test_a_result_that_cannot_be_written_is_one_sentence(scene, fake, capsys, taken):
+    (scene / "out" / taken).mkdir(parents=True)
+    assert segment(scene) == 64
+    err = capsys.readouterr().err
+    assert f"out/{taken}: Is a directory; check --out and the disk" in err and err.count("\n") == 1
+    assert not list((scene / "out").glob(".*")), "a part of a file is left behind"
+    assert fake.closed == 1
+
+
+def test_a_line_that_cannot_be_written_is_one_sentence(scene, fake, capsys):
+    (scene / "frames.jsonl").write_text(json.dumps({"image": "rgb.png", "instruction": "the mug"}))
+    (scene / "out" / "results.jsonl").mkdir(parents=True)
+    assert run(["segment", "--frames", str(scene / "frames.jsonl"), "--out", str(scene / "out")]) == 64
+    err = capsys.readouterr().err
+    assert "results.jsonl: Is a directory; check --out and the disk" in err and err.count("\n") == 1
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_part(scene, fake, capsys, monkeypatch):
+    def full(path, data):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert segment(scene) == 64
+    err = capsys.readouterr().err
+    assert "mask_1.png: No space left on device; check --out and the disk" in err and err.count("\n") == 1
+    assert not list((scene / "out").iterdir())
+
+
+def test_scenes_that_cannot_be_written_are_one_sentence(tmp_path, monkeypatch, capsys):
+    def write_dataset(out, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(out / "rgb"))
+
+    monkeypatch.setitem(sys.modules, "refseg_ros.sim.dataset", SimpleNamespace(write_dataset=write_dataset))
+    assert run(["scenes", "--out", str(tmp_path), "--count", "1"]) == 64
+    assert "rgb: Permission denied; check --out and the disk" in capsys.readouterr().err
 
 
 def test_many_frames_in_order_encoded_once_an_image(scene, fake, capsys):

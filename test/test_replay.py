@@ -84,6 +84,18 @@ def test_every_image_is_answered_with_the_depth_of_its_own_moment(bag, tmp_path)
     assert (tmp_path / "out" / "0003" / "overlay.png").is_file()
 
 
+def test_results_that_cannot_be_written_are_one_sentence(bag, tmp_path, capsys):
+    (tmp_path / "o" / "results.jsonl").mkdir(parents=True)
+    assert run(["replay", str(bag), "--instruction", "the red thing", "--out", str(tmp_path / "o")]) == 64
+    assert "results.jsonl: Is a directory; check --out and the disk" in capsys.readouterr().err
+
+
+def test_rectified_images_need_p(bag, tmp_path):
+    """The camera info of the bag has none, and with the switch nothing is in 3-D."""
+    code, lines = replayed(bag, tmp_path / "out", "--color-rectified")
+    assert code == 0 and [line["instances"][0]["object"] for line in lines] == [None] * 4
+
+
 def test_every_so_many_th(bag, tmp_path):
     assert [line["stamp_ns"] for line in replayed(bag, tmp_path / "out", "--every", "3")[1]] == [10**9, 13 * 10**8]
 

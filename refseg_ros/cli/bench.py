@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from refseg_ros.cli.exits import say, wrong
+from refseg_ros.cli.exits import say, writing, wrong
 
 MOST_PICTURES = 8
 
@@ -26,6 +25,7 @@ def command(
     """Time encoding, first and further phrases at 640 x 480 and 1280 x 720; prints the table, writes the JSON."""
     from refseg_ros.core.files import read_rgb
     from refseg_ros.core.outcome import RequestError
+    from refseg_ros.core.report import write_json
     from refseg_ros.data.dataset import DatasetError, read_dataset
     from refseg_ros.evaluation.speed import drawn_table, high_water_mb, measure
 
@@ -56,9 +56,9 @@ def command(
         "model": model, "device": device, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
         "rounds": rounds, "pictures": "drawn" if dataset is None else dataset.name, **figures, "memory_mb": memory,
     }  # fmt: skip
-    json_file.parent.mkdir(parents=True, exist_ok=True)
-    json_file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     _show(report)
+    with writing("--json"):
+        write_json(json_file, report)
     say(f"wrote {json_file}")
 
 

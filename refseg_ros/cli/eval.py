@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from refseg_ros.cli.exits import say, wrong
+from refseg_ros.cli.exits import say, writing, wrong
 
 WORD_LISTS = ("mvp_lm",)
 """Models that answer word lists: they are asked those of panoptic.jsonl too, where the dataset has one."""
@@ -40,6 +39,7 @@ def command(
     from rich.progress import track
 
     from refseg_ros.core.outcome import RequestError
+    from refseg_ros.core.report import write_json
     from refseg_ros.data.dataset import DatasetError, read_dataset
     from refseg_ros.evaluation.evaluate import Evaluation, evaluate
     from refseg_ros.evaluation.gallery import Gallery
@@ -71,15 +71,16 @@ def command(
     report |= figures.pop(model)
     if figures:
         report["baselines"] = figures
-    json_file.parent.mkdir(parents=True, exist_ok=True)
-    json_file.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     print_report(report)
     for name, found in words.items():
         stuff = cell(found["PQ_stuff"])
         say(f"{name}, word lists: PQ {cell(found['PQ'])} (stuff {stuff}), mask AP {cell(found['AP'])}")
+    with writing("--json"):
+        write_json(json_file, report)
     say(f"wrote {json_file}")
     if page is not None:
         from refseg_ros.evaluation.page import write_page
 
-        write_page(page, report, gallery, results[model].everything.beliefs())
+        with writing("--page"):
+            write_page(page, report, gallery, results[model].everything.beliefs())
         say(f"wrote {page}")

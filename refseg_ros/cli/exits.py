@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -25,3 +27,14 @@ class _Wrong(typer.BadParameter):
 def wrong(message: str) -> typer.BadParameter:
     """A wrong command line, to be raised: main() prints it and exits with 64."""
     return _Wrong(message)
+
+
+@contextmanager
+def writing(option: str = "--out") -> Iterator[None]:
+    """Around what writes results to where `option` says: what cannot be written is a wrong command line. Not 2: that
+    promises a result.json."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        raise wrong(f"{what}; check {option} and the disk.") from error

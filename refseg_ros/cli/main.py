@@ -1,6 +1,7 @@
 """The `refseg` command. Each command is a module of this folder with a function `command`; nothing heavy loads here.
 
-Exit codes: 0 done, 2 the answer is an ERROR (it is written all the same), 64 a wrong command line, 130 interrupted.
+Exit codes: 0 done, 2 the answer is an ERROR (it is written all the same), 64 a wrong command line or
+results that cannot be written, 130 interrupted.
 """
 
 from __future__ import annotations

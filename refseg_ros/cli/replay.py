@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from refseg_ros.cli.exits import ERROR, OK, say, wrong
+from refseg_ros.cli.exits import ERROR, OK, say, writing, wrong
 from refseg_ros.cli.segment import DEFAULT_MODEL
 
 
@@ -41,7 +41,7 @@ def command(
 
     topics = replaying.Topics(image, depth, camera_info, depth_camera_info)
     try:
-        with Runner(model, device, weights) as runner:
+        with Runner(model, device, weights) as runner, writing():
             rectified = replaying.Rectified(color_rectified, depth_rectified)
             count, errors = replaying.replay(bag, topics, instruction, out, runner, every, rectified)
     except (UnknownModel, replaying.BagError) as error:

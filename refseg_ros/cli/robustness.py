@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from refseg_ros.cli.exits import say, wrong
+from refseg_ros.cli.exits import say, writing, wrong
 
 
 def command(
@@ -22,6 +21,7 @@ def command(
 ) -> None:
     """Noise, blur, dark, JPEG, missing depth, typos, word order, paraphrases: a curve for each."""
     from refseg_ros.core.outcome import RequestError
+    from refseg_ros.core.report import write_json
     from refseg_ros.data.dataset import DatasetError, read_dataset
     from refseg_ros.evaluation.robustness import choose, curves, draw_curves, draw_levels
 
@@ -38,12 +38,12 @@ def command(
             segmenter.close()
     except (DatasetError, RequestError) as error:
         raise wrong(getattr(error, "message", str(error))) from error
-    out.mkdir(parents=True, exist_ok=True)
-    report = {"dataset": dataset.name, "model": model, "count": len(samples), "curves": rows}
-    (out / "robustness.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    draw_curves(rows, model, out / "curves.png")
-    draw_levels(samples[0], out / "levels.png")
     for name, levels in rows.items():
         falls = ", ".join(f"{r['level']}: {r['gIoU']:.3f}" for r in levels)
         print(f"{name:12} gIoU at {falls}")
+    report = {"dataset": dataset.name, "model": model, "count": len(samples), "curves": rows}
+    with writing():
+        write_json(out / "robustness.json", report)
+        draw_curves(rows, model, out / "curves.png")
+        draw_levels(samples[0], out / "levels.png")
     say(f"wrote robustness.json, curves.png and levels.png to {out}")

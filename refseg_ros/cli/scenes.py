@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from refseg_ros.cli.exits import say, wrong
+from refseg_ros.cli.exits import say, writing, wrong
 
 SPLITS = ("train", "val", "test")  # sim's, which loads slowly
 
@@ -30,7 +30,8 @@ def command(
     from refseg_ros.sim.dataset import write_dataset  # the renderer loads only here
 
     try:
-        lines = write_dataset(out, count, seed=seed, split=split, workers=workers)
+        with writing():
+            lines = write_dataset(out, count, seed=seed, split=split, workers=workers)
     except ValueError as error:
         raise wrong(f"{error}.") from error
     say(f"wrote {count} scenes with {lines} instructions to {out}")

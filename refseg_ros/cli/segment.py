@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from refseg_ros.cli.exits import ERROR, OK, say, wrong
+from refseg_ros.cli.exits import ERROR, OK, say, writing, wrong
 
 DEFAULT_MODEL = "compact"
 EXPORT_NAMES = ("contact-graspnet", "graspgen", "anygrasp")  # adapters.EXPORTS, without waiting for numpy
@@ -60,7 +60,7 @@ def command(
         runner = segmenting.Runner(model, device, weights)
     except segmenting.UnknownModel as error:
         raise wrong(str(error)) from error
-    with runner:
+    with runner, writing():  # what cannot be read is an outcome, so an OSError here is of writing
         if lines is None:
             assert image is not None and instruction is not None
             failed = runner.one(image, instruction, depth, camera, out, export or ())

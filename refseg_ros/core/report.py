@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,5 +124,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         part.write_bytes(data)
         part.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # nobody asked for a part
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone, or nothing can be removed where nothing can be written
+            part.unlink()

@@ -14,6 +14,7 @@ from rich.progress import track
 from refseg_ros.core.instruction import Phrase
 from refseg_ros.core.outcome import RequestError
 from refseg_ros.core.protocol import PhraseDecoding, SegmentationModel
+from refseg_ros.core.report import write_png
 from refseg_ros.core.types import Frame
 from refseg_ros.data.dataset import DatasetError, Sample
 from refseg_ros.evaluation.evaluate import evaluate
@@ -129,4 +130,4 @@ def draw_levels(sample: Sample, path: Path) -> None:
             cv2.putText(tile, f"{change.name} {level}", (8, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 60, 60), 2)
             tiles.append(tile)
         rows.append(np.concatenate(tiles, 1))
-    cv2.imwrite(str(path), np.ascontiguousarray(np.concatenate(rows)[..., ::-1]))
+    write_png(path, np.concatenate(rows))  # OpenCV's own writing says nothing of what it could not write
