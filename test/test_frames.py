@@ -187,9 +187,7 @@ def bent_info(focal=FOCAL, model="equidistant"):
 def test_rectified_images_are_described_by_p():
     found = intrinsics_of(bent_info(), rectified=True)
     assert (found.fx, found.fy, found.cx, found.cy, found.distortion) == (50.0, 52.0, 31.0, 23.0, ())
-    frame = build_frame(
-        FrameSet(color(), bent_info(), depth_of(), None, 0, 0.0, ""), rectified=Rectified(color=True)
-    )
+    frame = build_frame(FrameSet(color(), bent_info(), depth_of(), None, 0, 0.0, ""), rectified=Rectified(color=True))
     assert frame.depth_problem == "" and lifted(frame).valid
 
 

@@ -8,16 +8,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy and the built messages (make setup)")
 
+from helpers.fake_model import ColourModel
 from helpers.robot import ENVIRONMENT, ERROR, FOUND
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import String
 
 from refseg_ros.action import Segment
+from refseg_ros.core.camera import RayGrid
+from refseg_ros.core.pipeline import run
+from refseg_ros.core.types import Frame
+from refseg_ros.msg import InstanceArray, SegmentationResult
+from refseg_ros.nodes.outputs import Outputs
 from refseg_ros.srv import SegmentOnce
 
 UP = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
@@ -113,6 +121,22 @@ def test_topic_requests_in_hand_are_answered_once_on_their_topic(slow, transitio
     assert slow.until(lambda: len(seen) >= 3, 10), [(r.instruction, r.error_code) for r in seen]
     slow.spin(1.5)
     assert sorted((r.instruction, r.error_code) for r in seen) == [(text, code) for text in texts]
+
+
+def test_an_answer_on_its_way_is_published_in_any_state(robot):
+    """The model may be done just when the node is deactivated."""
+    node = LifecycleNode("silent")
+    outputs = Outputs(node, lambda _: lambda event: None, RayGrid())
+    heard = {name: [] for name in ("result", "masks")}
+    for name, kind in (("result", SegmentationResult), ("masks", InstanceArray)):
+        robot.node.create_subscription(kind, f"silent/{name}", heard[name].append, 10)
+    assert robot.until(lambda: all(node.count_subscribers(f"/silent/{name}") for name in heard))
+    frame = Frame(np.full((40, 40, 3), [255, 0, 0], np.uint8))
+    found = run(ColourModel(), frame, "the red thing")
+    outputs.publish(SegmentationResult(instruction="the red thing"), found, frame, with_overlay=False)
+    assert robot.until(lambda: heard["result"]) and not heard["masks"]
+    outputs.destroy()
+    node.destroy_node()
 
 
 def test_topic_requests_are_answered_when_the_process_is_told_to_end(slow):

@@ -57,6 +57,7 @@ def test_compressed_pictures_are_read_and_lifted(robot, depth_by, remaps):
         depth.publish(packed)
         return None, None, info
 
+    robot.stop()
     robot.start("color_transport:=compressed", f"depth_transport:={depth_by}", remaps=remaps)
     robot.spoil = spoil
     robot.ready()
@@ -89,6 +90,7 @@ def test_a_camera_info_that_was_said_once_is_heard_and_kept(robot):
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     info = robot.node.create_publisher(CameraInfo, "camera_info", latched)
     info.publish(robot.info_of(robot.image()))
+    robot.stop()
     robot.start("max_frame_age_s:=5.0")
     robot.ready()
     assert robot.until(lambda: robot.ask("the red thing").objects[0].valid)
@@ -104,6 +106,7 @@ def test_a_camera_info_that_was_said_once_is_heard_and_kept(robot):
 def test_what_keeps_objects_from_3d_is_in_the_diagnostics(robot):
     """No camera info, then one of another size, then depth of no image; all is well once they come as they should."""
     robot.spoil = lambda color, depth, info: (color, depth, None)
+    robot.stop()
     robot.start("max_frame_age_s:=5.0")
     robot.ready()
     wrong = [
@@ -133,6 +136,7 @@ def test_a_simulation_that_stands_still_keeps_its_newest_image(robot):
         return color, depth, info
 
     robot.spoil = taken_at_100_s
+    robot.stop()
     robot.start("use_sim_time:=true", "max_frame_age_s:=0.5")
     robot.ready()
     robot.spoil = lambda *_: (None, None, None)

@@ -132,7 +132,7 @@ def depth_from_compressed(message: Any) -> npt.NDArray[np.float32]:
             raise RequestError(
                 ErrorCode.IMAGE_ENCODING, f"Compressed depth {message.format!r} is not supported; publish it as PNG."
             )
-        header, data = data[:QUANTIZED_HEADER.itemsize], data[QUANTIZED_HEADER.itemsize :]
+        header, data = data[: QUANTIZED_HEADER.itemsize], data[QUANTIZED_HEADER.itemsize :]
         if encoding.strip() == "32FC1" and len(data):
             inverse = header.view(QUANTIZED_HEADER)["ab"][0]
     image = _decoded(data, message.format, cv2.IMREAD_UNCHANGED)

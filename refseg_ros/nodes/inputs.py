@@ -50,7 +50,10 @@ class Inputs:
             self._listen(kind, CameraInfo, name, name, options)
         self._all.append(
             node.create_subscription(
-                String, "instruction", on_instruction, BURST,
+                String,
+                "instruction",
+                on_instruction,
+                BURST,
                 event_callbacks=SubscriptionEventCallbacks(incompatible_qos=mismatch("instruction")),
             )
         )
