@@ -264,14 +264,14 @@ def test_the_page_shows_what_went_wrong_and_baselines_stand_in_the_table(tmp_pat
     monkeypatch.setattr(models, "load", lambda name, **k: asked.append(name) or Segmenter(Told()))
     folder = write(tmp_path / "d", [line('the left "one"', (0, "left")), line("the right one", kind="absent-name")])
     page, out = tmp_path / "p" / "page.html", tmp_path / "e.json"
-    arguments = ["--dataset", str(folder), "--json", str(out), "--page", str(page), "--baseline", "other"]
+    arguments = ["--dataset", str(folder), "--json", str(out), "--page", str(page), "--baseline", "colour-name"]
     assert cli(["eval", *arguments]) == 0
     html = page.read_text()
-    assert asked == ["compact", "other"] and html.count("data:image/jpeg") == 2
-    assert "the left &#34;one&#34;" in html and "baseline other" in html
+    assert asked == ["compact", "colour-name"] and html.count("data:image/jpeg") == 2
+    assert "the left &#34;one&#34;" in html and "baseline colour-name" in html
     assert html.index("What went wrong") < html.index("the right one") < html.index("What went right")
-    assert json.loads(out.read_text())["baselines"]["other"]["gIoU"] == 0.5
-    assert "baseline other" in capsys.readouterr().out
+    assert json.loads(out.read_text())["baselines"]["colour-name"]["gIoU"] == 0.5
+    assert "baseline colour-name" in capsys.readouterr().out
 
 
 def test_the_gallery_draws_evenly_and_no_more_than_asked(tmp_path):
@@ -322,6 +322,70 @@ def test_the_command_writes_the_contracts_json(tmp_path, monkeypatch, capsys):
     assert cli(["eval", "--dataset", str(folder), "--json", str(tmp_path / "o")]) == 64
     said = capsys.readouterr()
     assert "/o: Is a directory; check --json and the disk" in said.err and "absent-name" in said.out
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """models.load() gives Told; the names it was asked for."""
+    models = pytest.importorskip("refseg_ros.models")
+    from refseg_ros.models.base import Segmenter
+
+    asked = []
+    monkeypatch.setattr(models, "load", lambda name, **k: asked.append(name) or Segmenter(Told()))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--baseline", "single-mask"], "out/baselines/single-mask.safetensors; config/training/ holds a file"),
+        (["--baseline", "gsva"], "refseg train --config config/training/systems/gsva_compact.yaml"),
+        (["--baseline", "nosuch"], "There is no model 'nosuch'"),
+        (["--weights", "gone.safetensors"], "gone.safetensors does not exist"),
+        (["--weights", "other.safetensors"], "other.safetensors is not the one its card describes"),
+        (["--device", "toaster"], "'toaster' is not known"),
+        (["--json", "file/e.json"], "file cannot be written to"),
+        (["--json", "d"], "d is a folder"),
+        (["--page", "file/p.html"], "file cannot be written to"),
+    ],
+)
+def test_what_would_fail_at_the_end_is_said_before_anything_is_asked(tmp_path, monkeypatch, told, capsys, more, said):
+    write(tmp_path / "d", [line("the left one", (0, "left"))])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "other.safetensors").touch()
+    (tmp_path / "other.json").write_text('{"sha256": "0"}')
+    assert cli(["eval", "--dataset", "d", "--json", "e.json", *more]) == 64
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == 1 and told == []
+
+
+def test_what_was_answered_before_a_damaged_mask_is_kept(tmp_path, told, capsys):
+    lines = [line("the left one", (0, "left")), line("the right one", (0, "right"))]
+    folder, out = write(tmp_path / "d", lines), tmp_path / "e.json"
+    (folder / "mask" / "right.png").write_bytes(b"no picture")
+    arguments = ["eval", "--dataset", str(folder), "--json", str(out), "--baseline", "colour-name"]
+    assert cli(arguments) == 64
+    err = capsys.readouterr().err
+    assert "right.png cannot be read" in err and "e.json holds what was answered before" in err and err.count("\n") == 1
+    report = json.loads(out.read_text())
+    assert report["count"] == 1 and "right.png" in report["stopped"] and told == ["compact"]
+
+
+def test_a_model_that_has_finished_is_not_lost_with_the_next(tmp_path, monkeypatch, told, capsys):
+    models = pytest.importorskip("refseg_ros.models")
+    first = models.load
+
+    def load(name, **more):
+        if name == "colour-name":
+            raise KeyboardInterrupt
+        return first(name, **more)
+
+    monkeypatch.setattr(models, "load", load)
+    folder, out = write(tmp_path / "d", [line("the left one", (0, "left"))]), tmp_path / "e.json"
+    assert cli(["eval", "--dataset", str(folder), "--json", str(out), "--baseline", "colour-name"]) == 130
+    report = json.loads(out.read_text())
+    assert report["gIoU"] == 1.0 and "stopped" not in report and "baselines" not in report
 
 
 def test_a_missing_dataset_is_a_wrong_command_line(tmp_path, capsys):

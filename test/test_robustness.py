@@ -122,3 +122,12 @@ def test_a_dataset_without_plain_instructions_is_refused(tmp_path, capsys):
     folder = write(tmp_path / "d", [line("show me the left one", (0, "left"), phrases=["the left one"])])
     assert cli(["robustness", "--dataset", str(folder), "--out", str(tmp_path / "r")]) == 64
     assert "phrases alone" in capsys.readouterr().err and LEFT.any()
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_asked(folder, tmp_path, monkeypatch, capsys):
+    models = pytest.importorskip("refseg_ros.models")
+    monkeypatch.setattr(models, "load", lambda *a, **k: pytest.fail("loaded"))
+    (tmp_path / "file").touch()
+    assert cli(["robustness", "--dataset", str(folder), "--out", str(tmp_path / "file" / "x")]) == 64
+    err = capsys.readouterr().err
+    assert "file/x cannot be written to" in err and err.count("\n") == 1

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from refseg_ros.cli.exits import say, writing, wrong
+from refseg_ros.cli.exits import say, wrong
+from refseg_ros.cli.preflight import check_file, check_models, write_json
 
 WORD_LISTS = ("mvp_lm",)
 """Models that answer word lists: they are asked those of panoptic.jsonl too, where the dataset has one."""
@@ -39,48 +40,63 @@ def command(
     from rich.progress import track
 
     from refseg_ros.core.outcome import RequestError
-    from refseg_ros.core.report import write_json
     from refseg_ros.data.dataset import DatasetError, read_dataset
     from refseg_ros.evaluation.evaluate import Evaluation, evaluate
     from refseg_ros.evaluation.gallery import Gallery
     from refseg_ros.evaluation.table import cell, print_report
 
+    names = list(dict.fromkeys((model, *(baseline or ()))))
     gallery = Gallery()
     results: dict[str, Evaluation] = {}
-    words: dict[str, dict[str, Any]] = {}
+    figures: dict[str, dict[str, Any]] = {}
+
+    def write() -> dict[str, Any]:
+        """The report of what is done so far."""
+        report: dict[str, Any] = {"dataset": dataset.name, "model": model, "device": device, "cores": os.cpu_count()}
+        report |= figures[model]
+        if others := {name: found for name, found in figures.items() if name != model}:
+            report["baselines"] = others
+        write_json(json_file, report)
+        if page is not None:
+            from refseg_ros.evaluation.page import write_page
+
+            write_page(page, report, gallery, results[model].everything.beliefs())
+        return report
+
     try:
         samples = read_dataset(dataset)[: limit or None]
+        check_models(names, device, weights)
+        for file in (json_file, *([page] if page else [])):
+            check_file(file)
         from refseg_ros import models  # torch loads only when there is something to evaluate
 
-        for name in (model, *(baseline or ())):
+        for name in names:
             own = name == model
             segmenter = models.load(name, device=device, weights=weights if own else None)
+            result = results[name] = Evaluation(min_pixels)
             try:
                 asked = track(samples, description=f"{name}: {len(samples)} instructions")
-                results[name] = evaluate(segmenter.model, asked, min_pixels, gallery if own and page else None)
+                evaluate(segmenter.model, asked, watch=gallery if own and page else None, into=result)
+                figures[name] = result.report()
                 if (dataset / "panoptic.jsonl").is_file() and name in WORD_LISTS:
-                    words[name] = word_lists(segmenter.model, dataset, limit)
+                    figures[name]["word_lists"] = word_lists(segmenter.model, dataset, limit)
+            except (DatasetError, KeyboardInterrupt) as error:  # what is answered is answered
+                if result.everything.scores:
+                    figures[name] = result.report() | {"stopped": str(error) or "interrupted"}
+                raise
             finally:
                 segmenter.close()
+                if figures:
+                    report = write()
     except (DatasetError, RequestError) as error:
-        raise wrong(getattr(error, "message", str(error))) from error
-    figures = {name: result.report() for name, result in results.items()}
-    for name, found in words.items():
-        figures[name]["word_lists"] = found
-    report: dict[str, Any] = {"dataset": dataset.name, "model": model, "device": device, "cores": os.cpu_count()}
-    report |= figures.pop(model)
-    if figures:
-        report["baselines"] = figures
+        kept = f" {json_file} holds what was answered before." if figures else ""
+        raise wrong(getattr(error, "message", str(error)) + kept) from error
+    except OSError as error:
+        raise wrong(f"{error.filename or json_file} cannot be written: {error.strerror}.") from error
     print_report(report)
-    for name, found in words.items():
-        stuff = cell(found["PQ_stuff"])
-        say(f"{name}, word lists: PQ {cell(found['PQ'])} (stuff {stuff}), mask AP {cell(found['AP'])}")
-    with writing("--json"):
-        write_json(json_file, report)
-    say(f"wrote {json_file}")
-    if page is not None:
-        from refseg_ros.evaluation.page import write_page
-
-        with writing("--page"):
-            write_page(page, report, gallery, results[model].everything.beliefs())
-        say(f"wrote {page}")
+    for name, found in figures.items():
+        if words := found.get("word_lists"):
+            stuff = cell(words["PQ_stuff"])
+            say(f"{name}, word lists: PQ {cell(words['PQ'])} (stuff {stuff}), mask AP {cell(words['AP'])}")
+    for file in (json_file, *([page] if page else [])):
+        say(f"wrote {file}")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from refseg_ros.cli.exits import say, writing, wrong
+from refseg_ros.cli.exits import say, wrong
+from refseg_ros.cli.preflight import check_folder, check_models, write_json
 
 
 def command(
@@ -21,7 +22,6 @@ def command(
 ) -> None:
     """Noise, blur, dark, JPEG, missing depth, typos, word order, paraphrases: a curve for each."""
     from refseg_ros.core.outcome import RequestError
-    from refseg_ros.core.report import write_json
     from refseg_ros.data.dataset import DatasetError, read_dataset
     from refseg_ros.evaluation.robustness import choose, curves, draw_curves, draw_levels
 
@@ -29,6 +29,8 @@ def command(
         samples = choose(read_dataset(dataset), images, per_image)
         if not samples:
             raise DatasetError(f"{dataset} holds no instruction that is its phrases alone, whose words can be changed.")
+        check_models([model], device, weights)
+        check_folder(out)
         from refseg_ros import models  # torch loads only when there is something to evaluate
 
         segmenter = models.load(model, device=device, weights=weights)
@@ -38,12 +40,11 @@ def command(
             segmenter.close()
     except (DatasetError, RequestError) as error:
         raise wrong(getattr(error, "message", str(error))) from error
+    report = {"dataset": dataset.name, "model": model, "count": len(samples), "curves": rows}
+    write_json(out / "robustness.json", report)
+    draw_curves(rows, model, out / "curves.png")
+    draw_levels(samples[0], out / "levels.png")
     for name, levels in rows.items():
         falls = ", ".join(f"{r['level']}: {r['gIoU']:.3f}" for r in levels)
         print(f"{name:12} gIoU at {falls}")
-    report = {"dataset": dataset.name, "model": model, "count": len(samples), "curves": rows}
-    with writing():
-        write_json(out / "robustness.json", report)
-        draw_curves(rows, model, out / "curves.png")
-        draw_levels(samples[0], out / "levels.png")
     say(f"wrote robustness.json, curves.png and levels.png to {out}")

@@ -50,11 +50,11 @@ class Evaluation:
     def add(self, sample: Sample, answer: Segmentation, size: tuple[int, int], image: int) -> Score:
         """Score one answer. size: (width, height) of the image; image: a number for it. Raises DatasetError for a mask
         that cannot be read."""
+        true = [(t, t.read(size)) for t in sample.targets]
         truths = sample.verdicts()
         said = _verdicts(answer, len(truths))
         if answer.error is not None:
             self.errors[answer.error.code.value] += 1
-        true = [(t, t.read(size)) for t in sample.targets]
         nothing = says_nothing(answer)
         predicted = [] if nothing else [(i.id, i.full_mask(size)) for i in answer.instances]
         ours, theirs = [m for _, m in predicted], [m for _, m in true]
@@ -98,15 +98,16 @@ class Evaluation:
 
 def evaluate(
     model: SegmentationModel, samples: Iterable[Sample], min_pixels: int = 0, watch: Watcher | None = None,
-    read: Callable[[Sample], Frame] = Sample.read_frame,
+    read: Callable[[Sample], Frame] = Sample.read_frame, into: Evaluation | None = None,
 ) -> Evaluation:
     """Answer and score every sample. Samples of one frame that follow each other are encoded once.
 
-    watch: shown every answer; read: gives a sample's frame. ms_first_phrase is an answer with its encoding,
+    watch: shown every answer; read: gives a sample's frame; into: an empty evaluation that is filled (min_pixels is its
+    own then), so that what is scored is not lost when something raises. ms_first_phrase is an answer with its encoding,
     ms_further_request one that found the frame encoded, ms_per_image the sum over the samples of a frame; reading files
     is in none of them. Raises DatasetError for files that cannot be read.
     """
-    result, lifter = Evaluation(min_pixels), Lifter()
+    result, lifter = into or Evaluation(min_pixels), Lifter()
     key: Any = None
     images: dict[Any, int] = {}
     frame: Frame | None = None
