@@ -162,6 +162,17 @@ class Told:
         pass
 
 
+@pytest.fixture
+def told(monkeypatch):
+    """models.load() gives Told; the names it was asked for."""
+    models = pytest.importorskip("refseg_ros.models")
+    from refseg_ros.models.base import Segmenter
+
+    asked = []
+    monkeypatch.setattr(models, "load", lambda name, **k: asked.append(name) or Segmenter(Told()))
+    return asked
+
+
 def test_evaluation_of_answers_that_are_known(tmp_path):
     folder = write(
         tmp_path / "d",
@@ -190,8 +201,22 @@ def test_evaluation_of_answers_that_are_known(tmp_path):
     assert report["box_accuracy"] == 1.0
     assert report["ambiguous"] == {"count": 1, "recall": 1.0, "precision": 1.0, "candidates_F1": 1.0}
     assert report["absent_said_found"] == pytest.approx(1 / 4) and report["instance_F1_is_1"] == pytest.approx(4 / 6)
+    assert report["present_said_absent"] == 0.0 and "present_said_absent" in report["intervals_95"]
     assert set(report["intervals_95"]) >= {"gIoU", "cIoU", "N_acc", "ece", "outcome_right", "box_accuracy"}
     json.dumps(report, allow_nan=False)
+
+
+def test_what_is_there_and_denied_is_counted_by_phrase_and_shown(tmp_path, told, capsys):
+    lines = [
+        line("the left one and the hidden one", (0, "left"), (1, "right"), phrases=["the left one", "the hidden one"]),
+        line("the hidden one", (0, "right")), line("the blue one", kind="absent-name"),
+    ]  # fmt: skip
+    folder, out = write(tmp_path / "d", lines), tmp_path / "e.json"
+    assert cli(["eval", "--dataset", str(folder), "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert report["present_said_absent"] == pytest.approx(2 / 3)  # the hidden one, twice, of three that are there
+    assert report["by_type"]["absent-name"]["present_said_absent"] is None
+    assert "present ones said to be absent 0.667 [0.67, 0.67]" in " ".join(capsys.readouterr().out.split())
 
 
 def test_of_an_ambiguous_list_only_what_asks_for_fewer_is_ambiguous(tmp_path):
@@ -322,17 +347,6 @@ def test_the_command_writes_the_contracts_json(tmp_path, monkeypatch, capsys):
     assert cli(["eval", "--dataset", str(folder), "--json", str(tmp_path / "o")]) == 64
     said = capsys.readouterr()
     assert "/o: Is a directory; check --json and the disk" in said.err and "absent-name" in said.out
-
-
-@pytest.fixture
-def told(monkeypatch):
-    """models.load() gives Told; the names it was asked for."""
-    models = pytest.importorskip("refseg_ros.models")
-    from refseg_ros.models.base import Segmenter
-
-    asked = []
-    monkeypatch.setattr(models, "load", lambda name, **k: asked.append(name) or Segmenter(Told()))
-    return asked
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,14 @@ import pytest
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("the simulated camera needs mujoco (requirements/sim.txt)", allow_module_level=True)
 
-from refseg_ros.sim import assets, pool
+from refseg_ros.sim import assets, dataset, pool
 from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.dataset import write_dataset
 from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import expressions, plural
 from refseg_ros.sim.panoptic import segments
 from refseg_ros.sim.sensor import SensorModel
+from refseg_ros.sim.splits import scene_seeds
 from refseg_ros.sim.stored import load_scene, save_scene
 
 if not assets.sources():
@@ -178,6 +179,28 @@ def test_every_pixel_belongs_to_one_segment_at_most(scene):
 def test_only_the_three_splits(tmp_path):
     with pytest.raises(ValueError, match="train, val, test"):
         write_dataset(tmp_path, 1, split="other")
+
+
+def test_a_dataset_grows_over_what_is_there_and_nothing_else_is_taken_for_it(tmp_path, monkeypatch):
+    made = []
+
+    def rendered(function, jobs, size, workers):
+        for path, _, numbered in jobs:
+            made.extend(n for n, _ in numbered)
+            scenes = [{"objects": [], "said": [], "lines": [{"seed": s}], "panoptic": {}} for _, s in numbered]
+            path.write_text(json.dumps(scenes))
+            yield path
+
+    monkeypatch.setattr(dataset, "rendered", rendered)
+    assert write_dataset(tmp_path, 13, split="test") == 13
+    made.clear()
+    assert write_dataset(tmp_path, 25, split="test") == 25
+    assert made == list(range(10, 25))  # the shard that was full is kept
+    seeds = [json.loads(line)["seed"] for line in (tmp_path / "index.jsonl").read_text().splitlines()]
+    assert seeds == list(scene_seeds(25, 0, "test"))
+    for count, seed, split in ((13, 0, "test"), (25, 1, "test"), (25, 0, "val")):
+        with pytest.raises(ValueError, match="25 scenes of test, seed 0"):
+            write_dataset(tmp_path, count, seed, split)
 
 
 def test_the_sensor_has_holes_noise_and_flying_pixels(scene):

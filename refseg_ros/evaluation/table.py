@@ -43,7 +43,9 @@ def print_report(report: dict[str, Any], console: Console | None = None) -> None
     console.print(
         f"calibration error {cell(report['calibration']['ece'], interval=spans.get('ece'))}; absent phrases said to be "
         f"there {cell(report['absent_said_found'], interval=spans.get('absent_said_found'))}, UNCERTAIN "
-        f"{cell(report['absent_said_uncertain'])}; of all phrases UNCERTAIN {cell(report['said_uncertain'])}"
+        f"{cell(report['absent_said_uncertain'])}; present ones said to be absent "
+        f"{cell(report['present_said_absent'], interval=spans.get('present_said_absent'))}; of all phrases UNCERTAIN "
+        f"{cell(report['said_uncertain'])}"
     )
     console.print(
         f"several fit ({several['count']} phrases): recall {cell(several['recall'])}, precision "

@@ -95,11 +95,13 @@ class Tally:
             out[name] = ([value(s) for s in self.scores], [s.image for s in self.scores])
         boxes = [(float(s.box), s.image) for s in self.scores if s.box is not None]
         out["box_accuracy"] = ([b for b, _ in boxes], [i for _, i in boxes])
-        absent = [(w, s.image) for s in self.scores for t, w in zip(s.truths, s.said, strict=True) if t == "ABSENT"]
-        every = [(float(w == "UNCERTAIN"), s.image) for s in self.scores for w in s.said]
-        out["said_uncertain"] = ([u for u, _ in every], [i for _, i in every])
+        said = [(t, w, s.image) for s in self.scores for t, w in zip(s.truths, s.said, strict=True)]
+        absent = [(w, image) for t, w, image in said if t == "ABSENT"]
+        present = [(w, image) for t, w, image in said if t != "ABSENT"]
+        out["said_uncertain"] = ([float(w == "UNCERTAIN") for _, w, _ in said], [i for _, _, i in said])
         for name, words in (("found", {"FOUND", "AMBIGUOUS"}), ("uncertain", {"UNCERTAIN"})):
             out[f"absent_said_{name}"] = ([float(w in words) for w, _ in absent], [i for _, i in absent])
+        out["present_said_absent"] = ([float(w == "ABSENT") for w, _ in present], [i for _, i in present])
         return out
 
     def _ambiguous(self) -> dict[str, Any]:

@@ -38,7 +38,8 @@ def write_dataset(
     """A dataset folder as the contract describes it; returns the number of (image, instruction) lines.
 
     Shards that are complete are kept, so the same call goes on after an interruption, and does nothing when all is
-    there. Raises ValueError as scene_seeds() does, and for a folder that holds another dataset.
+    there; a larger count adds scenes to those that are there. Raises ValueError as scene_seeds() does, and for a folder
+    that holds another dataset.
     """
     seeds = scene_seeds(count, seed, split)
     settings = {"split": split, "seed": seed, "count": count, "size": list(size), "first_seed": seeds.start}
@@ -68,11 +69,19 @@ def write_dataset(
 
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Say what the folder is for. Raises ValueError where it is for something else."""
+    """Say what the folder is for. Raises ValueError where it is for something else, or for more scenes."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "settings.json"
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != settings:
-        raise ValueError(f"{out} holds another dataset ({path.name}); choose an empty folder")
+    if path.exists():
+        held = json.loads(path.read_text(encoding="utf-8"))
+        count = held.get("count", 0)
+        if held | {"count": settings["count"]} != settings or count > settings["count"]:
+            raise ValueError(
+                f"{out} holds another dataset ({path.name}: {count} scenes of {held.get('split')}, seed "
+                f"{held.get('seed')}); choose an empty folder"
+            )
+        if count < settings["count"] and count % SHARD:  # its last shard is too short
+            (out / "shards" / f"{count // SHARD:04d}.json").unlink(missing_ok=True)
     path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
