@@ -219,6 +219,28 @@ def test_what_is_there_and_denied_is_counted_by_phrase_and_shown(tmp_path, told,
     assert "present ones said to be absent 0.667 [0.67, 0.67]" in " ".join(capsys.readouterr().out.split())
 
 
+def test_masks_of_the_wrong_phrase_are_not_right(tmp_path):
+    class Swaps(Told):
+        def _decode(self, text):
+            return super()._decode(text.replace("left", "r").replace("right", "left").replace("r ", "right "))
+
+    pair = ["the left one", "the right one"]
+    lines = [line(" and ".join(pair), (0, "left"), (1, "right"), phrases=pair, kind="pair")]
+    samples = read_dataset(write(tmp_path / "d", lines))
+    good, swapped = evaluate(Told(), samples), evaluate(Swaps(), samples)
+    assert good.report()["instance_F1"] == 1.0 and good.everything.scores[0].right
+    report = swapped.report()
+    assert report["gIoU"] == report["GREC_F1_is_1"] == 1.0  # the protocols see one mask, and boxes
+    assert report["instance_F1"] == report["instance_F1_is_1"] == 0.0 and not swapped.everything.scores[0].right
+
+
+def test_a_thing_that_two_phrases_mean_is_matched_for_each():
+    phrases = ([1, 0], [0, 1])
+    assert instance_f1([LEFT, LEFT], [LEFT, LEFT], phrases) == 1.0
+    assert instance_f1([LEFT, RIGHT], [LEFT, RIGHT], phrases) == 0.0
+    assert match([LEFT, RIGHT], [RIGHT, LEFT], phrases) == [(0, 1, 1.0), (1, 0, 1.0)]
+
+
 def test_of_an_ambiguous_list_only_what_asks_for_fewer_is_ambiguous(tmp_path):
     lines = [
         line("all the things and the thing", (0, "left"), (0, "right"), (1, "left"), (1, "right"),

@@ -69,13 +69,15 @@ class Evaluation:
         failed = answer.error is not None
         alone = len(true) == 1 and len(truths) == 1
         heard = answer.phrases if len(answer.phrases) == len(truths) else ()
+        # Masks given to the wrong phrase are wrong, which the protocols' figures over all masks cannot see.
+        own = ([i.phrase for i in answer.instances], [t.phrase for t in sample.targets]) if heard and ours else None
         score = Score(
             image=image,
             iou=iou,
             truths=tuple(t.name for t in truths),
             said=tuple(said),
             outcome_right=answer.outcome.name == combine(truths).name,
-            f1=0.0 if failed else instance_f1(ours, theirs),
+            f1=0.0 if failed else instance_f1(ours, theirs, own),
             grec=0.0 if failed else grec_f1(ours, theirs),
             box=rec_right(ours, theirs[0]) if alone else None,
             beliefs=tuple((p.score, t is not Verdict.ABSENT) for p, t in zip(heard, truths, strict=False)),

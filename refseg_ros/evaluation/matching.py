@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 BoolArray = npt.NDArray[np.bool_]
+Phrases = tuple[Sequence[int], Sequence[int]]
 MATCH_IOU = 0.5
 
 
@@ -33,20 +34,25 @@ def box_iou(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> float
     return common / union if union else 0.0
 
 
-def match(predicted: Sequence[BoolArray], true: Sequence[BoolArray]) -> list[tuple[int, int, float]]:
-    """(index predicted, index true, IoU) of the best assignment's pairs with IoU >= MATCH_IOU, one to one."""
+def match(
+    predicted: Sequence[BoolArray], true: Sequence[BoolArray], phrases: Phrases | None = None
+) -> list[tuple[int, int, float]]:
+    """(index predicted, index true, IoU) of the best assignment's pairs with IoU >= MATCH_IOU, one to one. phrases:
+    of each predicted and of each true thing, where only those of one phrase may be a pair."""
     if not predicted or not true:
         return []
     overlaps = np.array([[mask_iou(p, t) for t in true] for p in predicted])
+    if phrases is not None:
+        overlaps[np.not_equal.outer(*phrases)] = 0.0
     pairs = zip(*linear_sum_assignment(-overlaps), strict=True)
     return [(int(i), int(j), float(overlaps[i, j])) for i, j in pairs if overlaps[i, j] >= MATCH_IOU]
 
 
-def instance_f1(predicted: Sequence[BoolArray], true: Sequence[BoolArray]) -> float:
+def instance_f1(predicted: Sequence[BoolArray], true: Sequence[BoolArray], phrases: Phrases | None = None) -> float:
     """F1 of instances under match(); 1 when there are none on either side (GREC's rule for empty truths)."""
     if not predicted and not true:
         return 1.0
-    return 2 * len(match(predicted, true)) / (len(predicted) + len(true))
+    return 2 * len(match(predicted, true, phrases)) / (len(predicted) + len(true))
 
 
 def grec_f1(predicted: Sequence[BoolArray], true: Sequence[BoolArray]) -> float:

@@ -23,7 +23,8 @@ NAMES = [v.name for v in Verdict]
 class Score:
     """One answer judged. image: a number for its image; iou: of all that it names; truths, said: a verdict a phrase;
     beliefs: (belief, whether it is there) a phrase, empty where the answer's phrases are not the truth's;
-    box: REC, for one target of one phrase, else None; right: the outcome, and an instance F1 of 1."""
+    f1: of instances, each within its own phrase where the answer's phrases are the truth's; box: REC, for one target of
+    one phrase, else None; right: the outcome, and an instance F1 of 1."""
 
     image: int
     iou: float
