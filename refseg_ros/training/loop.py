@@ -14,6 +14,8 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from refseg_ros.training.config import TrainingConfig
+from refseg_ros.training.kept import load, save
+from refseg_ros.training.runs import ConfigError
 
 REPORT_S = 150  # validation takes seconds, and its time is not training time
 
@@ -47,23 +49,30 @@ def train(
     spent, steps, curve = 0.0, 0, []
     best: dict[str, Any] = {"value": -math.inf, "weights": {}}
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=False, map_location=accelerator.device)
-        module.load_state_dict(state["module"])
-        optimizer.load_state_dict(state["optimizer"])
-        average.load_state_dict(state["average"])
-        spent, steps, curve, best = state["spent"], state["steps"], state["curve"], state["best"]
+        state = load(checkpoint, accelerator.device)
+        try:
+            module.load_state_dict(state["module"])
+            optimizer.load_state_dict(state["optimizer"])
+            average.load_state_dict(state["average"])
+            spent, steps, curve, best = state["spent"], state["steps"], state["curve"], state["best"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            message = f"{checkpoint} is a checkpoint of something else; choose another work, or delete it."
+            raise ConfigError(message) from error
     prepared, optimizer = accelerator.prepare(module, optimizer)
     last_report = 0.0
     running: dict[str, float] = {}
     mark = time.monotonic()
     module.train()
     share = _share(config, steps, spent)
+
+    def keep() -> None:
+        parts = {"module": module, "optimizer": optimizer, "average": average}
+        held = {"spent": spent, "steps": steps, "curve": curve, "best": best}
+        save(checkpoint, {name: part.state_dict() for name, part in parts.items()} | held)
+
     if share >= 1 and not checkpoint.exists() and accelerator.is_main_process:
         best["weights"] = _of(average)
-        _write(
-            checkpoint, module=module.state_dict(), optimizer=optimizer.state_dict(), average=average.state_dict(),
-            spent=spent, steps=steps, curve=curve, best=best,
-        )  # fmt: skip
+        keep()
     while share < 1:
         rate = config.learning_rate * min(1.0, (steps + 1) / 200) * (0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2)
         for group in optimizer.param_groups:
@@ -89,10 +98,7 @@ def train(
                 print(f"{name}: {spent / 60:.1f} min, {share:.0%}, step {steps}: {shown}", flush=True)
                 if (first := next(iter(figures.values()))) >= best["value"]:
                     best = {"value": first, "weights": _of(average)}
-                _write(
-                    checkpoint, module=module.state_dict(), optimizer=optimizer.state_dict(),
-                    average=average.state_dict(), spent=spent, steps=steps, curve=curve, best=best,
-                )  # fmt: skip
+                keep()
                 draw_curve(curve, config.work / f"{name}.png")
             accelerator.wait_for_everyone()
             module.train()
@@ -120,13 +126,6 @@ def _of(average: nn.Module) -> dict[str, Tensor]:
     return {k.removeprefix("module."): v.cpu().clone() for k, v in named.items() if k.startswith("module.")}
 
 
-def _write(checkpoint: Path, **state: Any) -> None:
-    """Whole or not at all."""
-    partial = checkpoint.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.rename(checkpoint)
-
-
 def draw_curve(curve: list[dict[str, float]], path: Path) -> None:
     """Losses and validation figures over the steps, one panel each."""
     import matplotlib
@@ -146,10 +145,17 @@ def draw_curve(curve: list[dict[str, float]], path: Path) -> None:
 
 
 def averaged(checkpoint: Path) -> dict[str, Tensor]:
-    """The best moving average of a checkpoint, under the module's own names."""
-    return dict(torch.load(checkpoint, weights_only=False, map_location="cpu")["best"]["weights"])
+    """The best moving average of a checkpoint, under the module's own names. Raises ConfigError for a damaged one."""
+    return dict(_of_checkpoint(checkpoint, "best")["weights"])
 
 
 def steps_of(checkpoint: Path) -> int:
-    """Steps a stage has been trained for; none without a checkpoint."""
-    return int(torch.load(checkpoint, weights_only=False, map_location="cpu")["steps"]) if checkpoint.exists() else 0
+    """Steps a stage has been trained for; none without a checkpoint. Raises ConfigError for a damaged one."""
+    return int(_of_checkpoint(checkpoint, "steps")) if checkpoint.exists() else 0
+
+
+def _of_checkpoint(checkpoint: Path, name: str) -> Any:
+    state = load(checkpoint)
+    if not isinstance(state, dict) or name not in state:
+        raise ConfigError(f"{checkpoint} is no checkpoint of a stage; choose another work, or delete it.")
+    return state[name]

@@ -15,6 +15,7 @@ from torch import Tensor
 from refseg_ros.evaluation.perturb import typos, word_order
 from refseg_ros.models.compact.language import TextEncoder
 from refseg_ros.sim.stored import load_expressions
+from refseg_ros.training.kept import kept, of_files
 
 TYPED_WRONG, IN_WRONG_ORDER = 0.15, 0.04
 
@@ -48,10 +49,12 @@ def read_phrases(paths: Sequence[Path], work: Path, name: str, most_of_type: int
     Of expressions with several phrases none is taken: each of them stands in an expression of its own. Nor are those
     that exclude something ("all the bowls but the white one"): taking away is not the model's work.
     """
-    path = work / f"phrases_{name}.pt"
-    if path.exists():
-        return torch.load(path, weights_only=False)
-    of_scene = chosen(paths, most_of_type, slips)
+    wrong = [TYPED_WRONG, IN_WRONG_ORDER] if slips else None
+    made_of = {"files": of_files(paths), "most_of_type": most_of_type, "slips": wrong}
+    return kept(work / f"phrases_{name}.pt", made_of, lambda: _read(chosen(paths, most_of_type, slips)))
+
+
+def _read(of_scene: list[list[Asked]]) -> Phrases:
     texts = {row.text for rows in of_scene for row in rows}
     encoder, states, ordered = TextEncoder(), {}, sorted(texts, key=lambda t: (len(t), t))
     for start in track(range(0, len(ordered), 256), description=f"reading {len(ordered)} phrases"):
@@ -60,9 +63,7 @@ def read_phrases(paths: Sequence[Path], work: Path, name: str, most_of_type: int
             words, valid = encoder(batch)
         for text, state, mask in zip(batch, words, valid, strict=True):
             states[text] = state[mask].half().clone()
-    phrases = Phrases(of_scene, states)
-    torch.save(phrases, path)
-    return phrases
+    return Phrases(of_scene, states)
 
 
 def chosen(paths: Sequence[Path], most_of_type: int, slips: bool) -> list[list[Asked]]:

@@ -26,7 +26,8 @@ from refseg_ros.models.compact.language import TextEncoder
 from refseg_ros.models.weights import sha256
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import load_scene
-from refseg_ros.training.config import TrainingConfig
+from refseg_ros.training.config import TrainingConfig, training_files
+from refseg_ros.training.kept import kept, of_files
 from refseg_ros.training.loop import averaged, train
 
 STRIDE = 4
@@ -51,7 +52,7 @@ def build(folder: Path, most: int, seed: int = 0) -> MaskPhrases:
     choice = random.Random(seed)
     columns: list[list[Tensor]] = [[], [], [], []]
     ids, rows = [], []
-    paths = sorted(folder.glob("scene_*.npz"))[:most]
+    paths = training_files(folder, most)
     for number, path in enumerate(track(paths, description=f"maps of {folder.name}")):
         scene = load_scene(path)
         image, _, inner = network_input(sensor.color(scene.rgb, rng), None)
@@ -92,13 +93,8 @@ def _read(texts: set[str]) -> dict[str, Tensor]:
 
 def cached(folder: Path, work: Path, most: int) -> MaskPhrases:
     """build(), kept in `work` between runs."""
-    path = work / f"single_mask_{folder.name}_{most}.pt"
-    if path.exists():
-        return torch.load(path, weights_only=False)
-    data = build(folder, most)
-    work.mkdir(parents=True, exist_ok=True)
-    torch.save(data, path)
-    return data
+    made_of = {"files": of_files(training_files(folder, most)), "phrases": PHRASES_PER_SCENE, "stride": STRIDE}
+    return kept(work / f"single_mask_{folder.name}_{most}.pt", made_of, lambda: build(folder, most))
 
 
 def batch_of(data: MaskPhrases, chosen: list[int]) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:

@@ -14,13 +14,16 @@ from torch import Tensor
 from refseg_ros.models.compact.backbone import Backbone, mixed
 from refseg_ros.models.compact.crops import crop_features, square_crops
 from refseg_ros.models.compact.instances import InstanceHead
-from refseg_ros.models.compact.tokens import instance_tokens
+from refseg_ros.models.compact.tokens import APPEARANCE, GEOMETRY, instance_tokens
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import load_scene
 from refseg_ros.training.instances import MIN_AREA, iou, predict
+from refseg_ros.training.kept import kept, of_files, of_weights
 from refseg_ros.training.pictures import Picture, picture, plain
 
 LOOKS = 2  # pictures of a scene that true masks are shown in, each by another sensor in another light
+FORM = {"numbers": [APPEARANCE, GEOMETRY], "least_area": MIN_AREA}
+"""What the tokens' form hangs on, besides the scenes."""
 
 
 @dataclass(eq=False)
@@ -52,18 +55,18 @@ def _true(seen: Picture) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def true_tokens(paths: Sequence[Path], work: Path, name: str) -> list[list[TokenSet]]:
     """For each scene the true instances in LOOKS pictures; kept between runs."""
-    path = work / f"tokens_true_{name}.pt"
-    if path.exists():
-        return list(torch.load(path, weights_only=False))
-    backbone, rng, out = Backbone(), np.random.default_rng(0), []
-    for file in track(paths, description=f"true instances of {name}"):
-        scene, sets = load_scene(file), []
-        for look in range(LOOKS):
-            seen = picture(scene, SensorModel.drawn(rng), rng, light=look > 0)
-            sets.append(tokens(seen, *_true(seen), backbone))
-        out.append(sets)
-    torch.save(out, path)
-    return out
+
+    def make() -> list[list[TokenSet]]:
+        backbone, rng, out = Backbone(), np.random.default_rng(0), []
+        for file in track(paths, description=f"true instances of {name}"):
+            scene, sets = load_scene(file), []
+            for look in range(LOOKS):
+                seen = picture(scene, SensorModel.drawn(rng), rng, light=look > 0)
+                sets.append(tokens(seen, *_true(seen), backbone))
+            out.append(sets)
+        return out
+
+    return kept(work / f"tokens_true_{name}.pt", {"files": of_files(paths), "looks": LOOKS, **FORM}, make)
 
 
 @torch.no_grad()
@@ -71,19 +74,20 @@ def found_tokens(paths: Sequence[Path], head: InstanceHead, work: Path, name: st
     """For each scene the masks that stage one finds; a quarter of them found without depth; kept between runs.
 
     Training's are seen in another light every other time; validation's as they are."""
-    path = work / f"tokens_found_{name}.pt"
-    if path.exists():
-        return list(torch.load(path, weights_only=False))
-    head.eval()
-    backbone, out = Backbone(), []
-    for n, file in enumerate(track(paths, description=f"found instances of {name}")):
-        seen = plain(file, light=name == "train" and n % 2 == 1)
-        masks = predict(head, backbone, seen, use_depth=n % 4 != 0)
-        true, numbers = _true(seen)
-        owner = torch.full((len(masks),), -1)
-        if len(masks) and len(true):
-            best, which = torch.stack([iou(masks, t) for t in true]).max(0)  # over (objects, found)
-            owner = torch.where(best > 0.4, numbers[which], -1)
-        out.append(tokens(seen, masks, owner, backbone))
-    torch.save(out, path)
-    return out
+
+    def make() -> list[TokenSet]:
+        head.eval()
+        backbone, out = Backbone(), []
+        for n, file in enumerate(track(paths, description=f"found instances of {name}")):
+            seen = plain(file, light=name == "train" and n % 2 == 1)
+            masks = predict(head, backbone, seen, use_depth=n % 4 != 0)
+            true, numbers = _true(seen)
+            owner = torch.full((len(masks),), -1)
+            if len(masks) and len(true):
+                best, which = torch.stack([iou(masks, t) for t in true]).max(0)  # over (objects, found)
+                owner = torch.where(best > 0.4, numbers[which], -1)
+            out.append(tokens(seen, masks, owner, backbone))
+        return out
+
+    made_of = {"files": of_files(paths), "weights": of_weights(head), "split": name, **FORM}
+    return kept(work / f"tokens_found_{name}.pt", made_of, make)
