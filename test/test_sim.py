@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ import pytest
 if importlib.util.find_spec("mujoco") is None:
     pytest.skip("the simulated camera needs mujoco (requirements/sim.txt)", allow_module_level=True)
 
+from refseg_ros.cli.main import run as cli
 from refseg_ros.sim import assets, dataset, pool
 from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.dataset import write_dataset
@@ -161,6 +163,34 @@ def test_a_dataset_has_the_common_form(tmp_path):
     assert {line["image"] for line in panoptic} == {line["image"] for line in lines}
     ids = cv2.imread(str(tmp_path / panoptic[0]["panoptic"]), cv2.IMREAD_UNCHANGED)
     assert ids.shape == (480, 640) and set(np.unique(ids)) - {0} == {s["id"] for s in panoptic[0]["segments"]}
+
+
+@pytest.mark.parametrize(
+    "command", [["refseg_ros.cli.main", "scenes", "--count", "1", "--out"], ["refseg_ros.sim.generate", "--workers=1"]],
+    ids=["scenes", "generate"],
+)  # fmt: skip
+def test_a_renderer_that_does_not_start_ends_the_run_with_a_sentence(tmp_path, command):
+    told = [sys.executable, "-m", *command, str(tmp_path / "d"), *(["1"] if "generate" in command[0] else [])]
+    environment = os.environ | {"MUJOCO_GL": "egl", "MUJOCO_EGL_DEVICE_ID": "99"}
+    done = subprocess.run(told, env=environment, timeout=120, capture_output=True, text=True, check=False)
+    assert done.returncode == 64 and "Traceback" not in done.stderr
+    assert "The renderer does not start" in done.stderr and "requirements/sim.txt" in done.stderr
+
+
+def test_assets_that_are_missing_or_cannot_be_kept_are_said_in_a_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("REFSEG_ASSET_CACHE", str(tmp_path / "file" / "x"))
+    arguments = ["scenes", "--out", str(tmp_path / "d"), "--count", "1"]
+    assert cli(arguments) == 64
+    assert f"{tmp_path / 'file' / 'x'}: Not a directory; check the path" in capsys.readouterr().err
+    monkeypatch.setattr(assets, "_package_folder", lambda _: None)
+    assert cli(arguments) == 64
+    assert "requirements/assets.txt" in capsys.readouterr().err
+
+
+def test_what_writes_scenes_loads_without_opengl():
+    code = "import sys, refseg_ros.sim.dataset, refseg_ros.sim.generate; sys.exit('mujoco' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_every_pixel_belongs_to_one_segment_at_most(scene):

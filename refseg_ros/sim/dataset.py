@@ -7,17 +7,15 @@ import random
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from rich.progress import track
 
 from refseg_ros.sim.card import Card
-from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.expressions import Expression, expressions
 from refseg_ros.sim.holdout import fit_for_training, retyped
-from refseg_ros.sim.panoptic import segments
 from refseg_ros.sim.plainly import told
 from refseg_ros.sim.scene import Scene
 from refseg_ros.sim.sensor import SensorModel
@@ -25,6 +23,9 @@ from refseg_ros.sim.splits import scene_seeds
 from refseg_ros.sim.stored import as_dict, encode_png
 from refseg_ros.sim.style import VARIED
 from refseg_ros.sim.workers import rendered
+
+if TYPE_CHECKING:  # as in sim.workers
+    from refseg_ros.sim.engine import SceneEngine
 
 MAX_PER_TYPE, DRAWN_PER_TYPE = 2, 20
 SHARD = 10
@@ -39,7 +40,7 @@ def write_dataset(
 
     Shards that are complete are kept, so the same call goes on after an interruption, and does nothing when all is
     there; a larger count adds scenes to those that are there. Raises ValueError as scene_seeds() does, and for a folder
-    that holds another dataset.
+    that holds another dataset; else as workers.rendered() does.
     """
     seeds = scene_seeds(count, seed, split)
     settings = {"split": split, "seed": seed, "count": count, "size": list(size), "first_seed": seeds.start}
@@ -96,6 +97,8 @@ def _write_shard(engine: SceneEngine, job: Job) -> Path:
 
 
 def _write_scene(out: Path, name: str, engine: SceneEngine, seed: int, split: str) -> dict[str, Any]:
+    from refseg_ros.sim.panoptic import segments  # loads OpenGL, as the engine does
+
     scene = engine.scene(seed, count=OBJECTS, visibility=True, style=VARIED, split=split)
     rng = np.random.default_rng((seed, 2))
     sensor = SensorModel.drawn(rng)

@@ -8,22 +8,26 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.progress import track
 
 from refseg_ros.sim.card import Card
-from refseg_ros.sim.dye import dyed
-from refseg_ros.sim.engine import SceneEngine
 from refseg_ros.sim.splits import split_of
 from refseg_ros.sim.stored import save_scene
 from refseg_ros.sim.style import TRAINING, VARIED
 from refseg_ros.sim.workers import rendered
 
+if TYPE_CHECKING:  # as in sim.workers
+    from refseg_ros.sim.engine import SceneEngine
+
 OBJECTS = (4, 12)
 
 
 def _generate_some(engine: SceneEngine, job: tuple[Path, list[int]]) -> int:
+    from refseg_ros.sim.dye import dyed  # loads OpenGL, as the engine does
+
     out, seeds = job
     for seed in seeds:
         split = split_of(seed)
@@ -39,7 +43,8 @@ def generate(
 ) -> int:
     """Training files for seeds seed .. seed + count - 1; those already there are kept. Returns how many were made.
 
-    The seed says the split too: validation scenes begin at splits.SPLIT_SEEDS["val"]. Writes the set's card.
+    The seed says the split too: validation scenes begin at splits.SPLIT_SEEDS["val"]. Writes the set's card. Raises as
+    workers.rendered() does.
     """
     out.mkdir(parents=True, exist_ok=True)
     seeds = [s for s in range(seed, seed + count) if not (out / f"scene_{s:07d}.npz").exists()]
@@ -70,7 +75,12 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     width, height = (int(n) for n in options.size.split("x"))
-    made = generate(options.folder, options.count, options.seed, width, height, options.workers)
+    try:
+        made = generate(options.folder, options.count, options.seed, width, height, options.workers)
+    except RuntimeError as error:
+        parser.exit(64, f"{error}\n")
+    except OSError as error:
+        parser.exit(64, f"{error.filename or options.folder}: {error.strerror}; check the path.\n")
     print(f"{made} scenes are new in {options.folder}")
     return 0
 

@@ -5,21 +5,40 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.util import Finalize
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from refseg_ros.sim.engine import SceneEngine
+from refseg_ros.sim import assets
+
+if TYPE_CHECKING:  # where OpenGL is missing its import fails: only in _start(), which can say so
+    from refseg_ros.sim.engine import SceneEngine
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 _engines: list[SceneEngine] = []
+_failed: list[str] = []
+
+
+class RendererFailed(RuntimeError):
+    """No engine could be started; the message says why and what to install."""
 
 
 def _start(width: int, height: int, unknown: bool) -> None:
-    _engines.append(SceneEngine(width=width, height=height, unknown=unknown))
+    try:
+        from refseg_ros.sim.engine import SceneEngine
+
+        _engines.append(SceneEngine(width=width, height=height, unknown=unknown))
+    except Exception as error:  # noqa: BLE001  # whatever it is: the pool would start such processes for ever
+        _failed.append(f"{type(error).__name__}: {error}")
+        return
     Finalize(None, _engines[0].close, exitpriority=10)
 
 
 def _work(job: tuple[Callable[[SceneEngine, Any], Any], Any]) -> Any:
+    if _failed:
+        raise RendererFailed(
+            f"The renderer does not start ({_failed[0]}); run bash .ci/system-packages.sh and "
+            "pip install -r requirements/sim.txt, or see MUJOCO_GL in MuJoCo's documentation."
+        )
     function, argument = job
     return function(_engines[0], argument)
 
@@ -29,9 +48,11 @@ def rendered(
     unknown: bool = False,
 ) -> Iterator[Result]:  # fmt: skip
     """function(engine, job) of each job, as they are done. function must be importable; size: (width, height); unknown:
-    as the engine has it."""
+    as the engine has it. Raises assets.AssetsMissing, RendererFailed, OSError where the assets cannot be kept, and what
+    function does."""
     if not jobs:
         return
+    assets.prepare()  # here, so that it is done once and fails once
     # Each process renders with an OpenGL context of its own, which a forked copy of ours would not be.
     with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs)), _start, (*size, unknown)) as pool:
         yield from pool.imap_unordered(_work, [(function, job) for job in jobs])
