@@ -18,3 +18,5 @@ def command(config: Annotated[Path, typer.Option(help="YAML file; config/trainin
         run_file(config)
     except ConfigError as error:
         raise wrong(str(error)) from error
+    except OSError as error:
+        raise wrong(f"{error.filename or config}: {error.strerror}; what is done stays in work.") from error

@@ -89,52 +89,14 @@ class Trainer:
 def _compact(config: RunConfig) -> None:
     from refseg_ros.models.compact import SHIPPED
     from refseg_ros.training import export, instances, language
+    from refseg_ros.training.beside import together
     from refseg_ros.training.loop import processes
 
     config.work.mkdir(parents=True, exist_ok=True)
-    _together(config, instances.run, config.stage("instances"), language.read, config.stage("reading"))
+    together(config.threads, instances.run, config.stage("instances"), language.read, config.stage("reading"))
     language.run(config.stage("language"))
     if processes().is_main_process:
         export.run(config.stage("language"), config.target or SHIPPED)
-
-
-def _together(
-    config: RunConfig, first: Callable[[TrainingConfig], None], told_first: TrainingConfig,
-    second: Callable[[TrainingConfig], None], told_second: TrainingConfig,
-) -> None:
-    """Two stages that need nothing of each other: side by side on a processor with threads for both, else in turn.
-
-    Small networks gain little from a second thread: one each makes nearly twice the steps. On GPUs, which have work
-    enough in either, they run in turn.
-    """  # fmt: skip
-    import torch
-
-    if config.threads < 2 or torch.cuda.is_available():
-        first(told_first)
-        second(told_second)
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads - threads // 2)
-    spawn = torch.multiprocessing.get_context("spawn")
-    beside = spawn.Process(target=_beside, args=(threads // 2, second, told_second))
-    beside.start()
-    try:
-        first(told_first)
-    except BaseException:  # an interruption, too: the other stage must not run on alone
-        beside.terminate()
-        raise
-    finally:
-        beside.join()
-        torch.set_num_threads(threads)
-    if beside.exitcode:
-        raise RuntimeError(f"the stage in {second.__module__} failed (exit code {beside.exitcode}); it said why above")
-
-
-def _beside(threads: int, stage: Callable[[TrainingConfig], None], told: TrainingConfig) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-    stage(told)
 
 
 def _single_mask(config: RunConfig) -> None:
@@ -234,5 +196,9 @@ def run_file(path: Path) -> None:
 
     import torch
 
+    from refseg_ros.models.base import REGISTRY
+    from refseg_ros.training.checks import check_run
+
+    check_run(config, config.target or REGISTRY[name].weights or Path())
     torch.set_num_threads(config.threads)
     trainer.run(config)
