@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from refseg_ros.cli.exits import say, wrong
-from refseg_ros.cli.preflight import check_file, check_models, write_json
+from refseg_ros.cli.preflight import check_file, check_models
 
 WORD_LISTS = ("mvp_lm",)
 """Models that answer word lists: they are asked those of panoptic.jsonl too, where the dataset has one."""
@@ -40,6 +40,7 @@ def command(
     from rich.progress import track
 
     from refseg_ros.core.outcome import RequestError
+    from refseg_ros.core.report import write_json
     from refseg_ros.data.dataset import DatasetError, read_dataset
     from refseg_ros.evaluation.evaluate import Evaluation, evaluate
     from refseg_ros.evaluation.gallery import Gallery

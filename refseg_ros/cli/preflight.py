@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from refseg_ros.cli.exits import wrong
 
@@ -50,10 +48,3 @@ def check_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise wrong(f"{path} cannot be written to ({error.strerror}); choose another place.") from error
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all: an interruption leaves what was there."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)

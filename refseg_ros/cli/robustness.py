@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from refseg_ros.cli.exits import say, wrong
-from refseg_ros.cli.preflight import check_folder, check_models, write_json
+from refseg_ros.cli.preflight import check_folder, check_models
 
 
 def command(
@@ -22,6 +22,7 @@ def command(
 ) -> None:
     """Noise, blur, dark, JPEG, missing depth, typos, word order, paraphrases: a curve for each."""
     from refseg_ros.core.outcome import RequestError
+    from refseg_ros.core.report import write_json
     from refseg_ros.data.dataset import DatasetError, read_dataset
     from refseg_ros.evaluation.robustness import choose, curves, draw_curves, draw_levels
 
