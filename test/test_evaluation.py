@@ -424,6 +424,18 @@ def test_a_model_that_has_finished_is_not_lost_with_the_next(tmp_path, monkeypat
     assert report["gIoU"] == 1.0 and "stopped" not in report and "baselines" not in report
 
 
+def test_figures_that_cannot_be_written_after_all_are_printed(tmp_path, monkeypatch, told, capsys):
+    def full(path, value):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("refseg_ros.core.report.write_json", full)
+    folder = write(tmp_path / "d", [line("the left one", (0, "left"))])
+    assert cli(["eval", "--dataset", str(folder), "--json", str(tmp_path / "e.json")]) == 64
+    said = capsys.readouterr()
+    assert "e.json cannot be written: No space left on device" in said.err and said.err.count("\n") == 1
+    assert "gIoU" in said.out
+
+
 def test_a_missing_dataset_is_a_wrong_command_line(tmp_path, capsys):
     assert cli(["eval", "--dataset", str(tmp_path), "--json", str(tmp_path / "e.json")]) == 64
     assert "index.jsonl" in capsys.readouterr().err

@@ -51,18 +51,18 @@ def command(
     results: dict[str, Evaluation] = {}
     figures: dict[str, dict[str, Any]] = {}
 
-    def write() -> dict[str, Any]:
-        """The report of what is done so far."""
-        report: dict[str, Any] = {"dataset": dataset.name, "model": model, "device": device, "cores": os.cpu_count()}
-        report |= figures[model]
-        if others := {name: found for name, found in figures.items() if name != model}:
-            report["baselines"] = others
-        write_json(json_file, report)
+    def report() -> dict[str, Any]:
+        """Of what is done so far."""
+        head: dict[str, Any] = {"dataset": dataset.name, "model": model, "device": device, "cores": os.cpu_count()}
+        others = {name: found for name, found in figures.items() if name != model}
+        return head | figures[model] | ({"baselines": others} if others else {})
+
+    def write() -> None:
+        write_json(json_file, report())
         if page is not None:
             from refseg_ros.evaluation.page import write_page
 
-            write_page(page, report, gallery, results[model].everything.beliefs())
-        return report
+            write_page(page, report(), gallery, results[model].everything.beliefs())
 
     try:
         samples = read_dataset(dataset)[: limit or None]
@@ -88,13 +88,15 @@ def command(
             finally:
                 segmenter.close()
                 if figures:
-                    report = write()
+                    write()
     except (DatasetError, RequestError) as error:
         kept = f" {json_file} holds what was answered before." if figures else ""
         raise wrong(getattr(error, "message", str(error)) + kept) from error
     except OSError as error:
+        if figures:
+            print_report(report())
         raise wrong(f"{error.filename or json_file} cannot be written: {error.strerror}.") from error
-    print_report(report)
+    print_report(report())
     for name, found in figures.items():
         if words := found.get("word_lists"):
             stuff = cell(words["PQ_stuff"])
