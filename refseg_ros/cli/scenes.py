@@ -36,6 +36,4 @@ def command(
         raise wrong(f"{error}.") from error
     except RuntimeError as error:  # assets or a renderer that is missing, in a sentence
         raise wrong(str(error)) from error
-    except OSError as error:
-        raise wrong(f"{error.filename or out}: {error.strerror}; check the path.") from error
     say(f"wrote {count} scenes with {lines} instructions to {out}")
