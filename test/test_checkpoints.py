@@ -37,7 +37,7 @@ def write(folder, name, system, card):
 def weights(tmp_path_factory):
     torch.manual_seed(0)
     system = assemble("gsva", "compact", OPTIONS)
-    card = {"scale": "compact", "parts": ["head", "language", "words", "connector"]}
+    card = {"scale": "compact", "parts": ["head", "language", "glance", "words", "connector"]}
     return write(tmp_path_factory.mktemp("weights"), "gsva", system, card)
 
 
@@ -68,7 +68,7 @@ def test_the_card_says_what_it_is(weights, tmp_path):
     for change, match in (
         ({"name": "mvp_lm"}, "belongs to mvp_lm"), ({"scale": "huge"}, "scale"), ({"calibration": {}}, "card"),
         ({"options": {"head": {"width": 64}}}, "another shape"), ({"sha256": "0" * 64}, "not the one"),
-        ({"parts": ["head"]}, "unexpected"),
+        ({"parts": ["connector", "head", "language", "words"]}, "names no glance"),
     ):  # fmt: skip
         copy.with_suffix(".json").write_text(json.dumps(card | change))
         refused(lambda: build("gsva", "cpu", copy), match)

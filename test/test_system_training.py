@@ -248,7 +248,7 @@ def test_a_run_stops_resumes_and_writes_weights(tmp_path, folder):
     file = written(tmp_path, folder)
     weights = train(file)
     card = json.loads(weights.with_suffix(".json").read_text())
-    assert card["scale"] == "compact" and card["parts"] == ["connector", "head", "language", "words"]
+    assert card["scale"] == "compact" and card["parts"] == ["connector", "glance", "head", "language", "words"]
     curve = json.loads((weights.parent / "curve.json").read_text())
     assert curve[-1]["step"] == 4 and np.isfinite(curve[-1]["val_total"])
     run_file(file)  # as refseg train does
@@ -317,6 +317,21 @@ def test_a_run_starts_from_a_finished_one(tmp_path, folder):
     with pytest.raises(ConfigError, match=r"options\.backbone"):
         train(written(tmp_path, folder, work=str(tmp_path / "y"), start=start, options={
             "backbone": {"width": 64, "layers": 1, "heads": 2}, "head": head}))  # fmt: skip
+
+
+def test_what_a_run_took_over_and_did_not_train_is_in_its_weights(tmp_path, folder):
+    """Else the model would be built again with a random language model, under a card that looks sound."""
+    pytest.importorskip("accelerate")
+    parts = ["language", "glance", "words", "connector", "head"]
+    stages = [{"name": "one", "steps": 1, "rates": {"head": 0.001}, "warm_up": 1, "pictures": 1}]
+    start = {"work": SHIPPED, "parts": parts}
+    weights = train(written(tmp_path, folder, model="box_decoder", options={}, start=start, stages=stages))
+    assert json.loads(weights.with_suffix(".json").read_text())["parts"] == sorted(parts)
+    own = build("box_decoder", "cpu", weights).system.state_dict()
+    shipped = load_file(SHIPPED_START / "compact_vlm.safetensors")
+    kept = [n for n, t in shipped.items() if part_of(n) != "head" and t.is_floating_point()]
+    assert {part_of(n) for n in kept} == set(parts) - {"head"}
+    assert all(torch.equal(own[n], shipped[n].float()) for n in kept)
 
 
 @pytest.mark.parametrize("file", [f for f in EXAMPLES if f.stem.endswith("_compact")], ids=lambda f: f.stem)

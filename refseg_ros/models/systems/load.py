@@ -22,6 +22,9 @@ def build(name: str, device: str, weights: Path) -> SystemModel:
         thresholds = Thresholds(**numbers["thresholds"])
         shift, temperature = float(numbers["shift"]), float(numbers["temperature"])
         system = assemble(name, card["scale"], card["options"], card["checkpoints"])
+        lacking = sorted({part_of(tensor) for tensor in system.state_dict()} - parts)
+        if card["scale"] == "compact" and lacking:
+            raise ValueError(f"it names no {lacking[0]}, without which that part of the model would be random")
     except (KeyError, TypeError, ValueError) as error:
         message = f"The card of {weights} cannot be used ({error}); take the card that belongs to the weights."
         raise RequestError(ErrorCode.MODEL_WEIGHTS, message) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,11 @@ def pictures(data: DataConfig, config: SystemTrainingConfig, system: System) -> 
 
 
 def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, Any]]) -> Path:
-    """Write <work>/<system>.safetensors, the parts that were trained, and its JSON card."""
-    parts = sorted({p for stage in config.stages for p in stage.rates})
+    """Write <work>/<system>.safetensors and its JSON card: every part that its checkpoints do not give as it is."""
+    own = system.state_dict()
+    parts = sorted(_exported(config, own))
     target = config.work / f"{config.model}.safetensors"
-    tensors = {n: t.detach().contiguous().clone() for n, t in system.state_dict().items() if part_of(n) in parts}
+    tensors = {n: t.detach().contiguous().clone() for n, t in own.items() if part_of(n) in parts}
     save_file(tensors, target)
     card = {
         "name": config.model,
@@ -85,6 +87,14 @@ def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, A
     }
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return target
+
+
+def _exported(config: SystemTrainingConfig, own: Iterable[str]) -> set[str]:
+    """What was trained, and what was taken over from another run; at compact scale, which has no checkpoints, all."""
+    if config.scale == "compact":
+        return {part_of(name) for name in own}
+    taken = config.start.parts if config.start is not None else ()
+    return {*taken, *(part for stage in config.stages for part in stage.rates)}
 
 
 def _as_used(value: Any) -> dict[str, Any]:
