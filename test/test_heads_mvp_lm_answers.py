@@ -105,6 +105,11 @@ def test_more_targets_than_queries_and_none_at_all():
         predicted(3, 1), 0, target_of(masks[:2], [0, 0], [True, True]), Task.PANOPTIC, 2, LossWeights(), None
     )
     assert query.tolist() == [2] and len(truth) == 1
+    # Of the selected tokens there are as many as queries for things: stuff is none of theirs.
+    query, truth = match(
+        predicted(3, 1), 0, target_of(masks[:2], [0, 0], [True, False]), Task.PANOPTIC, 3, LossWeights(), None
+    )
+    assert truth.tolist() == [1] and len(query) == 1
 
 
 def test_a_perfect_prediction_costs_nothing_and_a_layer_too_many_counts_twice():

@@ -71,7 +71,8 @@ def match(
     prediction: Prediction, row: int, target: Target, task: Task, things: int, weights: LossWeights,
     mask_points: int | None,
 ) -> tuple[Tensor, Tensor]:
-    """(query of each pair, target of each pair), long. The first `things` queries are for things, the rest for stuff.
+    """(query of each pair, target of each pair), long. In a panoptic task the first `things` queries are for things,
+    the rest for stuff; the selected tokens have no rest, so that no stuff is theirs.
 
     With more targets than queries the costliest targets stay without one.
     """  # fmt: skip
@@ -79,7 +80,7 @@ def match(
         empty = torch.zeros(0, dtype=torch.long, device=prediction.boxes_bq4.device)
         return empty, empty
     cost = costs(prediction, row, target, task, weights, mask_points)
-    if things < len(cost):
+    if task is Task.PANOPTIC:
         for_stuff = torch.arange(len(cost), device=cost.device) >= things
         cost = torch.where(for_stuff[:, None] == target.stuff_n, cost, cost.new_tensor(FORBIDDEN))
     table = cost.cpu().numpy().astype(np.float64)
