@@ -117,6 +117,61 @@ def test_missing_tensors_are_an_error_and_not_random_weights(checkpoint, tmp_pat
     refused(lambda: load_whole(Qwen3VLForConditionalGeneration, tmp_path), "lacks 1 tensors")
 
 
+def sam_folder(folder):
+    """A tiny random SAM as a published folder lies; its tensors."""
+    from transformers import SamConfig, SamModel
+
+    torch.manual_seed(1)
+    vision = {"hidden_size": 32, "output_channels": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_dim": 48,
+              "image_size": 128, "global_attn_indexes": [0], "window_size": 4, "num_pos_feats": 16}  # fmt: skip
+    decoder = {"hidden_size": 32, "mlp_dim": 32, "iou_head_hidden_dim": 32}
+    prompts = {"hidden_size": 32, "image_size": 128}
+    model = SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder))
+    model.save_pretrained(folder)
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("name", ["gsva", "lisa_like", "box_decoder"])
+def test_a_full_system_on_sam_starts_from_its_decoder(tmp_path, name):
+    """The published one does: a random decoder would have to learn anew what SAM knows."""
+    backbone = tiny_transformers.llava_sam()
+    backbone.model.save_pretrained(tmp_path / "llava")
+    tiny_transformers.tokenizer("metaspace").save_pretrained(tmp_path / "llava")
+    sam = sam_folder(tmp_path / "sam")
+    checkpoints = {"model": str(tmp_path / "llava"), "sam": str(tmp_path / "sam")}
+    options = {"head": {"width": 32, "feedforward": 32}}
+    own = assemble(name, "full", options, checkpoints).head.state_dict()
+    decoder = [n for n in sam if n.startswith("mask_decoder.")]
+    assert decoder and all(torch.equal(own[n.replace("mask_decoder", "decoder", 1)], sam[n]) for n in decoder)
+    assert torch.equal(own["no_mask"], sam["prompt_encoder.no_mask_embed.weight"][0])
+    assert torch.equal(own["frequencies_2f"], sam["shared_image_embedding.positional_embedding"])
+    refused(lambda: assemble(name, "full", {"head": {"width": 64, "feedforward": 32}}, checkpoints), "options.head")
+    tower = {n: t for n, t in load_file(tmp_path / "sam" / "model.safetensors").items() if "mask_decoder" not in n}
+    save_file(tower, tmp_path / "sam" / "model.safetensors", metadata={"format": "pt"})
+    refused(lambda: assemble(name, "full", options, checkpoints), "mask_decoder")
+
+
+def test_a_vision_tower_lacks_nothing_but_what_no_checkpoint_has(tmp_path):
+    from transformers import SwinForImageClassification
+
+    backbone = tiny_transformers.phi_swin()
+    backbone.model.save_pretrained(tmp_path / "phi")
+    tiny_transformers.tokenizer().save_pretrained(tmp_path / "phi")
+    swin = SwinForImageClassification(backbone.swin.config)
+    swin.save_pretrained(tmp_path / "swin")
+    checkpoints = {"language": str(tmp_path / "phi"), "vision": str(tmp_path / "swin")}
+    options = {"head": {"width": 32, "heads": 2, "encoder_layers": 1, "decoder_layers": 1}, "backbone": {"side": 64}}
+    own = assemble("mvp_lm", "full", options, checkpoints).backbone.swin.state_dict()
+    given = swin.state_dict()
+    assert all(torch.equal(t, given[n]) for n, t in own.items() if not n.startswith("hidden_states_norms."))
+    tensors = load_file(tmp_path / "swin" / "model.safetensors")
+    del tensors[next(n for n in tensors if "layers.1" in n and n.endswith("weight"))]
+    save_file(tensors, tmp_path / "swin" / "model.safetensors", metadata={"format": "pt"})
+    refused(lambda: assemble("mvp_lm", "full", options, checkpoints), "lacks 1 tensors of SwinBackbone")
+    (tmp_path / "swin" / "model.safetensors").unlink()
+    refused(lambda: assemble("mvp_lm", "full", options, checkpoints), "cannot be loaded as SwinBackbone")
+
+
 def test_what_is_pinned_is_checked(checkpoint):
     assert folder_of(pinned(str(checkpoint))) == checkpoint
     digests = hashes(checkpoint)

@@ -16,6 +16,7 @@ from helpers.balls_for_heads import (  # noqa: E402
 )
 
 from refseg_ros.models.heads import states  # noqa: E402
+from refseg_ros.models.heads.box_prompt import BoxPromptConfig, BoxPromptHead  # noqa: E402
 from refseg_ros.models.heads.gsva import (  # noqa: E402
     GSVAConfig,
     GSVAHead,
@@ -29,6 +30,7 @@ from refseg_ros.models.heads.gsva import (  # noqa: E402
     vicuna_7b,
 )
 from refseg_ros.models.heads.gsva.released import LAYERS, NAMES, SAM, UNUSED  # noqa: E402
+from refseg_ros.models.heads.sam import from_sam  # noqa: E402
 from refseg_ros.models.losses import iou  # noqa: E402
 
 SMALL = {"channels": CHANNELS, "strides": STRIDES, "width": 32, "heads": 2, "feedforward": 32}
@@ -171,6 +173,40 @@ def test_a_released_checkpoint_maps_with_nothing_missing_and_nothing_left_over()
         from_released({**state, SAM + "mask_decoder.hq_token.weight": torch.zeros(1)})
     with pytest.raises(ValueError, match="no_mask_embed"):
         from_released({n: t for n, t in state.items() if "prompt_encoder" not in n})
+
+
+def test_it_starts_as_sams_own_decoder():
+    """The same masks as SamModel's for the same prompts, boxes among them."""
+    from transformers import SamConfig, SamModel
+
+    torch.manual_seed(0)
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_dim": 16, "image_size": 64,
+              "global_attn_indexes": [0], "window_size": 0}  # fmt: skip
+    sam = SamModel(SamConfig(vision_config=vision, prompt_encoder_config={"image_size": 64})).eval()
+    gsva, boxed = GSVAHead(vicuna_7b(language_width=8)).eval(), BoxPromptHead(BoxPromptConfig(language_width=8)).eval()
+    for net in (gsva, boxed):
+        given = from_sam(sam.state_dict(), corners=net is boxed)
+        left = net.load_state_dict(given, strict=False)
+        assert not left.unexpected_keys and {n.split(".")[0] for n in left.missing_keys} <= {"prompt", "pointer"}
+    image, prompts = torch.randn(1, 256, 4, 4), torch.randn(2, 1, 256)
+    rows = torch.zeros(2, dtype=torch.long)
+    with torch.no_grad():
+        ours, quality = gsva.masks(gsva.encode([image], (4, 4)), prompts, rows)
+        theirs, judged = sam.mask_decoder(
+            image_embeddings=image, image_positional_embeddings=sam.get_image_wide_positional_embeddings(),
+            sparse_prompt_embeddings=prompts[None], multimask_output=False,
+            dense_prompt_embeddings=sam.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(1, -1, 4, 4),
+        )  # fmt: skip
+        torch.testing.assert_close(ours, theirs[0, :, 0], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(quality, judged[0, :, 0], atol=1e-4, rtol=1e-3)
+        box = torch.tensor([[8.0, 16.0, 40.0, 56.0]])
+        # SAM counts from the centre of a pixel.
+        asked = sam.get_prompt_embeddings(input_boxes=box[None] - 0.5)[0][0, 0]
+        corners = boxed.place_features(box.reshape(1, 2, 2) / 64) + boxed.corners
+        torch.testing.assert_close(corners[0], asked, atol=1e-4, rtol=1e-3)
+    state = {n: t for n, t in sam.state_dict().items() if not n.startswith("mask_decoder")}
+    with pytest.raises(ValueError, match="mask_decoder"):
+        from_sam(state, corners=False)
 
 
 def test_it_learns_a_handful_of_masks():

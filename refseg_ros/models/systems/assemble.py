@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from refseg_ros.models.backbones.base import Backbone
-from refseg_ros.models.systems.checkpoints import folder_of, load_whole, pinned, tokenizer_of, with_room
+from refseg_ros.models.systems.checkpoints import folder_of, load_whole, not_fitting, pinned, tokenizer_of, with_room
 from refseg_ros.models.systems.system import System
 
 Options = Mapping[str, Any]
@@ -15,16 +15,18 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """needs: names of the checkpoints of the full scale; backbone: builds it; system: puts the head on it."""
+    """needs: names of the checkpoints of the full scale; backbone: builds it; system: puts the head on it; start: gives
+    that head what checkpoints hold of it."""
 
     needs: tuple[str, ...]
     backbone: Callable[[Options, Options], Backbone]
     system: Callable[[Backbone, Options], System]
+    start: Callable[[System, Options], None] | None = None
 
 
 def assemble(system: str, scale: str, options: Options, checkpoints: Options | None = None) -> System:
-    """A System, its head untrained. options: "backbone" (CompactVLMConfig's fields, or the adapter's settings), "head"
-    (the head's fields), and the system's switches.
+    """A System, its head untrained but for SAM's decoder at full scale. options: "backbone" (CompactVLMConfig's fields,
+    or the adapter's settings), "head" (the head's fields), and the system's switches.
 
     Raises ValueError for an unknown system, scale or option; RequestError(MODEL_WEIGHTS) for checkpoints.
     """
@@ -40,8 +42,11 @@ def assemble(system: str, scale: str, options: Options, checkpoints: Options | N
         missing = [n for n in KINDS[system].needs if n not in given]
         if missing:
             raise ValueError(f"{system} at full scale needs checkpoints.{missing[0]}: a folder, or a pinned hub name")
-        backbone = KINDS[system].backbone(given, options.get("backbone", {}))
-        return KINDS[system].system(backbone, rest)
+        kind = KINDS[system]
+        built = kind.system(kind.backbone(given, options.get("backbone", {})), rest)
+        if kind.start is not None:
+            kind.start(built, given)
+        return built
     except TypeError as error:
         raise ValueError(f"options of {system}: {error}") from error
 
@@ -62,7 +67,7 @@ def _phi_swin(given: Options, settings: Options) -> Backbone:
     model = with_room(load_whole(PhiForCausalLM, folder), tokenizer)
     stages = ["stage1", "stage2", "stage3", "stage4"]
     # Its output norms are no part of published Swin checkpoints: they stay as made, frozen with the rest.
-    swin = SwinBackbone.from_pretrained(swin_folder, local_files_only=True, out_features=stages)
+    swin = load_whole(SwinBackbone, swin_folder, may_lack="hidden_states_norms.", out_features=stages)
     return PhiSwinBackbone(model, swin, tokenizer, **settings)
 
 
@@ -109,6 +114,21 @@ def _llava_sam(given: Options, settings: Options) -> Backbone:
     tokenizer = tokenizer_of(folder, SPECIALS)
     model = with_room(load_whole(LlavaForConditionalGeneration, folder), tokenizer)
     return LlavaSamBackbone(model, load_whole(SamVisionModel, sam_folder), tokenizer, **settings)
+
+
+def _from_sam(system: System, given: Options) -> None:
+    """SAM's own mask decoder and prompts into the head. Raises RequestError(MODEL_WEIGHTS) where they do not fit."""
+    from transformers import SamModel
+
+    from refseg_ros.models.heads.sam import from_sam
+
+    folder = folder_of(pinned(given["sam"]))
+    own = system.head.state_dict()
+    tensors = from_sam(load_whole(SamModel, folder).state_dict(), corners="corners" in own)
+    wrong = sorted(n for n, t in tensors.items() if n not in own or own[n].shape != t.shape)
+    if wrong:
+        raise not_fitting(folder, f"SAM's {wrong[0]} does not fit options.head; leave the decoder's dimensions out")
+    system.head.load_state_dict(tensors, strict=False)
 
 
 def _qwen3vl_seg(backbone: Backbone, options: Options) -> System:
@@ -175,9 +195,9 @@ def _is_compact(backbone: Backbone) -> bool:
 
 KINDS = {
     "qwen3vl_seg": Kind(("model",), _qwen3_vl, _qwen3vl_seg),
-    "gsva": Kind(("model", "sam"), _llava_sam, _gsva),
+    "gsva": Kind(("model", "sam"), _llava_sam, _gsva, _from_sam),
     "mllmseg": Kind(("model",), _internvl, _mllmseg),
     "mvp_lm": Kind(("language", "vision"), _phi_swin, _mvp_lm),
-    "lisa_like": Kind(("model", "sam"), _llava_sam, _lisa_like),
-    "box_decoder": Kind(("model", "sam"), _llava_sam, _box_decoder),
+    "lisa_like": Kind(("model", "sam"), _llava_sam, _lisa_like, _from_sam),
+    "box_decoder": Kind(("model", "sam"), _llava_sam, _box_decoder, _from_sam),
 }

@@ -74,13 +74,22 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: sha256(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
-def load_whole(kind: Any, folder: Path, **options: Any) -> Any:
-    """kind.from_pretrained(), which must find every tensor. Raises RequestError(MODEL_WEIGHTS) for missing ones."""
+def not_fitting(folder: Path, why: str) -> RequestError:
+    """The error for a checkpoint that is whole and of no use here."""
+    return _error(f"{folder} cannot be used: {why}.")
+
+
+def load_whole(kind: Any, folder: Path, *, may_lack: str | None = None, **options: Any) -> Any:
+    """kind.from_pretrained(), which must find every tensor but those whose names begin with may_lack.
+
+    Raises RequestError(MODEL_WEIGHTS) for missing ones, and for a folder that is no such checkpoint.
+    """
     try:
         model, info = kind.from_pretrained(folder, local_files_only=True, output_loading_info=True, **options)
     except (OSError, ValueError, RuntimeError) as error:
         raise _error(f"{folder} cannot be loaded as {kind.__name__} ({error}).") from error
-    missing = sorted(info["missing_keys"]) + [str(m[0]) for m in info.get("mismatched_keys", ())]
+    lacking = (n for n in info["missing_keys"] if may_lack is None or not n.startswith(may_lack))
+    missing = sorted(lacking) + [str(m[0]) for m in info.get("mismatched_keys", ())]
     if missing:
         raise _error(
             f"{folder} lacks {len(missing)} tensors of {kind.__name__} (first: {missing[0]}): it would run on random "
