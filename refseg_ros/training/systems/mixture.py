@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.heads.mvp_lm.prompts import word_list
 from refseg_ros.models.systems.box_decoder import BoxDecoder
@@ -76,7 +77,11 @@ class Mixture:
             if not any(weights.values()):
                 break
             (task,) = self.rng.choices(list(weights), list(weights.values()))
-            drawn.append(self._drawn(task, system, pictures, index, geometry, facts))
+            try:
+                drawn.append(self._drawn(task, system, pictures, index, geometry, facts))
+            except RequestError as error:
+                if error.code is not ErrorCode.INSTRUCTION_UNREADABLE:
+                    raise  # what users may not ask either is not taught
             if task in there:
                 weights[task] = 0.0  # another one would say the same
         return [d for d in drawn if d is not None]
