@@ -13,6 +13,8 @@ from helpers.backbones import check_backbone, look_at, spoken  # noqa: E402
 
 from refseg_ros.models.answers import boxes  # noqa: E402
 from refseg_ros.models.answers.constraint import AllowedTokens, Constraint, ConstraintProcessor  # noqa: E402
+from refseg_ros.models.answers.rejections import SPECIALS  # noqa: E402
+from refseg_ros.models.answers.vocabulary import Vocabulary  # noqa: E402
 from refseg_ros.models.backbones import published  # noqa: E402
 from refseg_ros.models.backbones.base import Template  # noqa: E402
 from refseg_ros.models.backbones.generation import generate  # noqa: E402
@@ -24,6 +26,21 @@ KINDS = ("qwen3_vl", "internvl", "llava_sam", "phi_swin")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_adapter_is_a_backbone(kind):
     check_backbone(getattr(tiny_transformers, kind)())
+
+
+@pytest.mark.parametrize("kind", ["llava_sam", "internvl"])
+def test_texts_begin_as_the_language_model_has_seen_them_begin(kind):
+    """With the token that its tokenizer puts before every text; with none where the tokenizer puts none."""
+    from tokenizers import processors
+
+    backbone = getattr(tiny_transformers, kind)()
+    words = backbone.vocabulary.tokenizer
+    plain = backbone.template.before_ids(backbone.vocabulary)
+    words.add_special_tokens({"bos_token": "<s>"})
+    assert backbone.template.before_ids(Vocabulary(words, SPECIALS)) == plain, "never put there, as Phi's"
+    pair = [("<s>", words.bos_token_id)]
+    words.backend_tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=pair)
+    assert backbone.template.before_ids(Vocabulary(words, SPECIALS)) == [words.bos_token_id, *plain]
 
 
 def _sequence(backbone, question):

@@ -82,8 +82,9 @@ class Template:
         object.__setattr__(self, "_parts", (start, end))
 
     def before_ids(self, vocabulary: Vocabulary) -> list[int]:
-        """Token ids up to the image."""
-        return list(vocabulary.tokenizer.encode(self.before, add_special_tokens=False)) if self.before else []
+        """Token ids up to the image; first the one that the language model has seen every text begin with, if any."""
+        words = vocabulary.tokenizer.encode(self.before, add_special_tokens=False) if self.before else []
+        return [*vocabulary.beginning, *words]
 
     def after_ids(self, vocabulary: Vocabulary, question: str) -> list[int]:
         """Token ids from the image to the answer. The question is text from outside: it yields no special token."""
