@@ -74,6 +74,15 @@ def test_logits_are_brought_to_a_finer_truth(masks):
     torch.testing.assert_close(bce(logits, truth), bce(finer, truth))
 
 
+def test_a_coarser_truth_teaches_every_logit():
+    logits = torch.zeros(1, 16, 16, requires_grad=True)
+    truth = torch.zeros(1, 4, 4)
+    truth[0, 1:3, 1:3] = 1
+    for loss in (bce, dice, focal):
+        (grad,) = torch.autograd.grad(loss(logits, truth).sum(), logits)
+        assert (grad != 0).all() and (grad[0, 6:10, 6:10] < 0).all() and (grad[0, :2] > 0).all()
+
+
 def test_without_masks_the_mean_is_nothing_and_can_be_learnt_from():
     logits = torch.zeros(0, 4, 4, requires_grad=True)
     for loss in (bce, dice, focal):

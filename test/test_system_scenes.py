@@ -45,7 +45,7 @@ def test_what_is_said_of_a_scene_is_what_the_scene_holds(folder, pictures, backb
         things = [s for s in facts.segments if not s.stuff]
         assert {s.number for s in things} == set(np.unique(scene.instance_ids)[1:].tolist())
         assert len(facts.sentences) == len(scene.expressions) and facts.captions
-        masks = pictures.masks(index, [s.number for s in facts.segments], pictures.geometry(backbone, index))
+        masks = pictures.masks(index, [s.number for s in facts.segments], pictures.geometry(backbone, index), 4)
         for segment, mask in zip(facts.segments, masks, strict=True):
             ids, number = scene.instance_ids, segment.number
             if segment.stuff:

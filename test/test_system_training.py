@@ -117,9 +117,9 @@ def test_a_dataset_folder_gives_facts_masks_and_features(folder, system):
     assert [s.phrases for s in facts.sentences] == [("the blue box",), ("all the boxes",), ("the cat",)]
     assert facts.sentences[1].targets == ((0, 1),) and facts.captions
     geometry = pictures.geometry(system.backbone, 1)
-    masks = pictures.masks(1, [0, *(s.number for s in facts.segments)], geometry)
+    masks = pictures.masks(1, [0, *(s.number for s in facts.segments)], geometry, 4)
     assert torch.equal(masks[0], masks[1]) and masks[4].sum() > masks[1].sum()
-    assert pictures.masks(1, [], geometry).shape == (0, *masks.shape[1:])
+    assert pictures.masks(1, [], geometry, 4).shape == (0, *masks.shape[1:])
     assert pictures.vision(system.backbone, [0, 1]).tokens_blc.shape[0] == 2
 
 
@@ -142,6 +142,16 @@ def test_a_picture_without_a_caption_can_be_taught(folder, system):
     batch = next(batches.drawn(stage(), seed=1))
     untold = replace(batch, truths=[replace(t, caption="") for t in batch.truths])
     assert torch.isfinite(Step(system).train()(untold)["text"])
+
+
+def test_true_masks_are_as_fine_as_the_heads(folder):
+    """MLLMSeg's published head has a logit for each pixel: each of them is taught."""
+    pictures = DatasetPictures(folder, 2)
+    for cell, stride in ((4, 4), (16, 1)):
+        mllmseg = assemble("mllmseg", "compact", SMALL | {"head": {"width": 32, "feedforward": 32, "cell": cell}})
+        geometry = pictures.geometry(mllmseg.backbone, 0)
+        ((_, truth),) = Mixture(MixtureConfig(absent=0)).draw(mllmseg, pictures, 0, geometry, 1)
+        assert truth.masks[0].shape[1:] == (geometry.padded[1] // stride, geometry.padded[0] // stride)
 
 
 def test_what_users_may_not_ask_is_not_taught_either(folder, system, monkeypatch):

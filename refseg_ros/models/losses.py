@@ -1,7 +1,8 @@
 """Mask losses on logits, one value a mask: binary cross entropy, Dice, focal; and what an IoU head is taught.
 
-Layouts: n masks of h x w. Truths are shares of cells in 0..1 on the logits' own grid, or on a finer one, to which the
-logits are then resized. Raises ValueError where the numbers of masks differ.
+Layouts: n masks of h x w. Truths are shares of cells in 0..1 on the logits' own grid, or on another one: the coarser
+of the two is then resized to the finer, so that every logit is taught. Raises ValueError where the numbers of masks
+differ.
 """
 
 from __future__ import annotations
@@ -15,15 +16,22 @@ LISA_SMOOTH = 1e-3  # LISA's and GSVA's code divides both sums by 1000 and adds 
 
 
 def paired(logits_nhw: Tensor, truth_nhw: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (n, cells) in float32 on the truth's grid."""
+    """Both (n, cells) in float32 on the finer of their grids."""
     if len(logits_nhw) != len(truth_nhw):
         raise ValueError(f"there are {len(logits_nhw)} predicted masks and {len(truth_nhw)} true ones")
     logits, truth = logits_nhw.float(), truth_nhw.float()
     if not len(logits):
         return logits.reshape(0, 0), truth.reshape(0, 0)
-    if logits.shape[1:] != truth.shape[1:]:
-        logits = F.interpolate(logits[:, None], size=truth.shape[1:], mode="bilinear", align_corners=False)[:, 0]
+    if logits[0].numel() > truth[0].numel():
+        truth = _resized(truth, logits)
+    elif logits.shape[1:] != truth.shape[1:]:
+        logits = _resized(logits, truth)
     return logits.flatten(1), truth.flatten(1)
+
+
+def _resized(values_nhw: Tensor, like_nhw: Tensor) -> Tensor:
+    size = (like_nhw.shape[1], like_nhw.shape[2])
+    return F.interpolate(values_nhw[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def bce(logits_nhw: Tensor, truth_nhw: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ class MllmSeg(SlotSystem):
     ) -> None:
         super().__init__(backbone, MLLMSegHead(config), 1, may_reject)
         self.config, self.weights = config, weights
+        self.mask_stride = config.mask_stride
 
     def look(self, prefix: Prefix) -> MLLMSegEncoded:
         return self.head.encode(  # type: ignore[operator]

@@ -92,9 +92,10 @@ class Said:
 
 class System(nn.Module, ABC):
     """A backbone and a head. joint: whether one question holds several phrases; tasks: what it can be taught, see
-    training.systems.mixture.MixtureConfig."""
+    training.systems.mixture.MixtureConfig; mask_stride: input pixels to one of its mask logits, for true masks."""
 
     joint = False
+    mask_stride = 4
     tasks: tuple[str, ...] = ("sentences",)
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:

@@ -18,8 +18,6 @@ from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.training.systems.captions import cleaned
 from refseg_ros.training.systems.facts import Facts, Segment, Sentence
 
-MASK_STRIDE = 4
-
 
 class DatasetPictures:
     """The first `most` pictures of a folder with index.jsonl; word lists from panoptic.jsonl, captions from
@@ -79,8 +77,8 @@ class DatasetPictures:
         segments = tuple(Segment(len(masks) + s["id"], s["name"], bool(s["stuff"])) for s in listed)
         return Facts(tuple(sentences), segments, self._captions.get(name, ()))
 
-    def masks(self, index: int, numbers: Sequence[int], geometry: Geometry) -> Tensor:
-        grid = (geometry.padded[1] // MASK_STRIDE, geometry.padded[0] // MASK_STRIDE)
+    def masks(self, index: int, numbers: Sequence[int], geometry: Geometry, stride: int) -> Tensor:
+        grid = (geometry.padded[1] // stride, geometry.padded[0] // stride)
         if not numbers:
             return torch.zeros(0, *grid)
         files, size = self._targets(index), geometry.original

@@ -63,6 +63,7 @@ class PictureSet(Protocol):
         """What is true of a picture."""
         ...
 
-    def masks(self, index: int, numbers: Sequence[int], geometry: Geometry) -> Tensor:
-        """Shares 0..1 (n, h, w) of some of its segments, on a grid over the padded input that only the set knows."""
+    def masks(self, index: int, numbers: Sequence[int], geometry: Geometry, stride: int) -> Tensor:
+        """Shares 0..1 (n, h, w) of some of its segments, on a grid over the padded input with cells of `stride` pixels,
+        or on the set's own where that is what it has."""
         ...

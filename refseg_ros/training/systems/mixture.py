@@ -93,7 +93,7 @@ class Mixture:
             return self._words(system, pictures, index, geometry, facts, task == "panoptic")
         if task == "captions":
             assert isinstance(system, BoxDecoder)
-            return system.converse_to_caption(), self._truth(pictures, index, geometry, facts, [])
+            return system.converse_to_caption(), self._truth(system, pictures, index, geometry, facts, [])
         if task == "naming":
             return self._naming(system, pictures, index, geometry, facts)
         return self._sentence(system, pictures, index, geometry, facts, task == "presence")
@@ -112,7 +112,7 @@ class Mixture:
             return None
         phrases = list(chosen)[:wanted]
         self.rng.shuffle(phrases)
-        truth = self._truth(pictures, index, geometry, facts, [chosen[p] for p in phrases])
+        truth = self._truth(system, pictures, index, geometry, facts, [chosen[p] for p in phrases])
         if not all((m > 0.5).flatten(1).any(1).all() for m in truth.masks):
             return None  # a target without a cell of its own can be neither shown nor denied
         if presence:
@@ -142,7 +142,7 @@ class Mixture:
         present = self.rng.sample(list(held), min(len(held), self.config.listed))
         names = present + self.rng.sample(absent, min(len(absent), self.config.listed))
         self.rng.shuffle(names)
-        truth = self._truth(pictures, index, geometry, facts, [held.get(n, []) for n in names])
+        truth = self._truth(system, pictures, index, geometry, facts, [held.get(n, []) for n in names])
         # As in sentences: what has no cell of its own can be neither shown nor denied.
         kept = [n for n, mask in enumerate(truth.masks) if bool((mask > 0.5).flatten(1).any(1).all())]
         if not kept:
@@ -168,15 +168,15 @@ class Mixture:
         assert isinstance(system, WordListSystem)
         conversation = system.converse_about_words(names, flags if panoptic else ())
         numbers = [tuple(s.number for s in segments if s.name == name) for name in names]
-        truth = self._truth(pictures, index, geometry, facts, numbers, flags)
+        truth = self._truth(system, pictures, index, geometry, facts, numbers, flags)
         return conversation, truth
 
     def _truth(
-        self, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts,
+        self, system: System, pictures: PictureSet, index: int, geometry: Geometry, facts: Facts,
         numbers: Sequence[Sequence[int]], stuff: tuple[bool, ...] = (),
     ) -> Truth:
         flat = [n for row in numbers for n in row]
-        masks = pictures.masks(index, flat, geometry)
+        masks = pictures.masks(index, flat, geometry, system.mask_stride)
         split = masks.split([len(row) for row in numbers]) if flat else tuple(masks for _ in numbers)
         caption = self.rng.choice(facts.captions) if facts.captions else ""
         return Truth(tuple(_left_to_right(m) for m in split), geometry, caption, stuff)  # fmt: skip

@@ -82,7 +82,7 @@ class RenderedScenes:
         said = captions.of_things([o["said"] for o in row["objects"]], random.Random(index))
         return Facts(tuple(sentences), (*things, *stuff), tuple(said))
 
-    def masks(self, index: int, numbers: Sequence[int], geometry: Geometry) -> Tensor:
+    def masks(self, index: int, numbers: Sequence[int], geometry: Geometry, stride: int) -> Tensor:
         ids = torch.from_numpy(self._ids[index].astype(np.int64))
         return (ids[None] == torch.tensor(list(numbers), dtype=torch.long)[:, None, None]).float()
 

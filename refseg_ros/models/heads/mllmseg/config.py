@@ -63,6 +63,11 @@ class MLLMSegConfig:
         if not self.vision_detail and not self.language_semantics:
             raise ValueError("MLLMSegConfig.language_semantics must be set where vision_detail is not")
 
+    @property
+    def mask_stride(self) -> int:
+        """Input pixels to a mask logit: published, 1."""
+        return max(1, self.stride // self.cell)
+
 
 def internvl_8b(**changes: object) -> MLLMSegConfig:
     """On InternVL2.5-8B. changes: any other field."""
