@@ -30,11 +30,12 @@ from refseg_ros.models.systems.box_decoder import _ends  # noqa: E402
 from refseg_ros.models.systems.boxes import corner_tokens  # noqa: E402
 from refseg_ros.models.systems.load import build  # noqa: E402
 from refseg_ros.models.systems.parts import PARTS, part_of  # noqa: E402
-from refseg_ros.models.systems.system import Said  # noqa: E402
+from refseg_ros.models.systems.system import PhraseAnswer, Said, Truth  # noqa: E402
 from refseg_ros.training.runs import ConfigError, run_file  # noqa: E402
 from refseg_ros.training.systems import captions, loop  # noqa: E402
 from refseg_ros.training.systems.batches import Batches  # noqa: E402
 from refseg_ros.training.systems.calibrating import CUTS, Judged, fitted, write_calibration  # noqa: E402
+from refseg_ros.training.systems.calibrating import _judged as judged_answer  # noqa: E402
 from refseg_ros.training.systems.config import (  # noqa: E402
     SHIPPED,
     LoraConfig,
@@ -301,8 +302,11 @@ def test_the_full_scale_runs_its_stages_on_a_checkpoint(tmp_path, folder):
             {"name": "adapt", "lora": {"rank": 2, "alpha": 4}, "rates": rates | {"vision": 0.0001}, **shared},
             {"name": "refine", "rates": rates, "accumulate": 2, **shared},
         ],
+        calibration_pictures=2,
     )  # fmt: skip
-    weights = train(file)
+    with pytest.raises(ConfigError, match="more pictures"):  # answers freely, in the precision of its checkpoint
+        train(file)
+    weights = tmp_path / "work" / "qwen3vl_seg.safetensors"
     card = json.loads(weights.with_suffix(".json").read_text())
     assert card["parts"] == ["head", "language", "vision", "words"] and card["checkpoints"]["model"]["sha256"]
     rows = json.loads((weights.parent / "curve.json").read_text())
@@ -451,6 +455,14 @@ def test_a_run_ends_with_its_thresholds_or_says_what_is_missing(tmp_path, folder
     assert build("gsva", "cpu", weights).thresholds.accept == 0.7
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA device"))])  # fmt: skip
+def test_masks_are_judged_wherever_they_were_made(device):
+    logits = torch.tensor([[[5.0, -5.0]], [[-5.0, 5.0]]], device=device)
+    row = judged_answer(3, PhraseAnswer(0.9, logits, (0.8, 0.2)), Truth((torch.tensor([[[1.0, 0.0]]]),), None))
+    assert row.there and row.ious == tuple(0.5 if cut <= 0.2 else 1.0 for cut in CUTS)
+
+
 def test_few_long_texts_are_read_apart():
     assert by_length([5, 5, 5]) == [[0, 1, 2]] and by_length([7]) == [[0]]
     assert by_length([5, 90, 6, 5]) == [[0, 3, 2], [1]]
@@ -559,4 +571,5 @@ def test_the_examples_are_configurations(example):
         changed = read_config(example, variant)
         assert changed.work != config.work and changed.about and changed != config
     assert (config.scale == "full") == bool(config.checkpoints)
+    assert first or config.calibration_pictures, "its thresholds would stay at one half"
     assert all(name in config.checkpoints for name in KINDS[config.model].needs * (config.scale == "full"))

@@ -59,6 +59,7 @@ def judged(system: System, pictures: PictureSet, most: int, each: int = 4, seed:
 
 
 def _judged(image: int, answer: PhraseAnswer, truth: Truth) -> Judged:
+    """truth: on the CPU, as it is drawn; answer: on the system's device."""
     there = len(truth.masks[0]) > 0
     ious = tuple(_iou(answer, truth.masks[0].amax(0) > 0.5, cut) for cut in CUTS) if there else ()
     return Judged(image, answer.belief, there, ious)
@@ -69,7 +70,7 @@ def _iou(answer: PhraseAnswer, truth_hw: Tensor, cut: float) -> float:
     if not len(answer.mask_logits_nhw):
         return 0.0
     chosen = [n for n, score in enumerate(answer.scores) if score >= cut] or [int(np.argmax(answer.scores))]
-    logits = answer.mask_logits_nhw[chosen].float()[:, None]
+    logits = answer.mask_logits_nhw[chosen].float().cpu()[:, None]
     shown = torch.nn.functional.interpolate(logits, size=truth_hw.shape, mode="bilinear", align_corners=False)
     mask = (shown[:, 0] > 0).any(0)
     return float((mask & truth_hw).sum() / (mask | truth_hw).sum().clamp(min=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from refseg_ros.models.systems.checkpoints import folder_of, hashes, pinned
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.systems.system import System
 from refseg_ros.models.weights import sha256
+from refseg_ros.training.loop import processes
 from refseg_ros.training.runs import ConfigError
 from refseg_ros.training.systems.batches import Batches
 from refseg_ros.training.systems.calibrating import fitted, judged, write_calibration
@@ -44,15 +45,29 @@ def train(file: Path, variant: str = "") -> Path:
     except (ValueError, DatasetError, RequestError) as error:
         raise ConfigError(str(error)) from error
     trained, checked = (Batches(system, s, config.mixture) for s in (sources, validation))
+    precisions = {name: p.dtype for name, p in system.named_parameters()}
     curve = run(config, system, trained, checked)
     target = export(config, system, curve)
     if config.calibration_pictures:
-        rows = list(judged(system.eval(), validation[0][0], config.calibration_pictures))
-        try:
-            write_calibration(target, fitted(rows))
-        except ValueError as error:
-            raise ConfigError(f"calibration_pictures: {error}; give more pictures, or 0 for one half") from error
+        calibrate(config, as_built(system, precisions), validation[0][0], target)
     return target
+
+
+def as_built(system: System, precisions: Mapping[str, torch.dtype]) -> System:
+    """The system as build() will give it: in its checkpoints' precision, where training holds what it trains in
+    float32; and on the device that it is trained on, where every stage had been finished before."""
+    for name, parameter in system.named_parameters():
+        parameter.data = parameter.data.to(precisions[name])
+    return system.to(processes().device).eval()
+
+
+def calibrate(config: SystemTrainingConfig, system: System, checked: PictureSet, target: Path) -> None:
+    """Fit the thresholds and write them to the card. Raises ConfigError for too few pictures."""
+    rows = list(judged(system, checked, config.calibration_pictures))
+    try:
+        write_calibration(target, fitted(rows))
+    except ValueError as error:
+        raise ConfigError(f"calibration_pictures: {error}; give more pictures, or 0 for one half") from error
 
 
 def pictures(data: DataConfig, config: SystemTrainingConfig, system: System) -> PictureSet:
