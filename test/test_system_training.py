@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -282,6 +283,30 @@ def test_a_run_stops_resumes_and_writes_weights(tmp_path, folder):
     file.write_text(json.dumps(longer))
     train(file)
     assert [row["step"] for row in json.loads((weights.parent / "curve.json").read_text())] == [4, 6]
+
+
+def test_the_first_process_says_when_and_writes(tmp_path, folder, monkeypatch):
+    """Reports are meetings: with a clock each, one process would wait for another that trains on."""
+    pytest.importorskip("accelerate")
+    told = []
+    monkeypatch.setattr(loop, "agreed", lambda accelerator, seconds: told.append(seconds) or 1e9)
+    weights = train(written(tmp_path, folder))
+    rows = json.loads((tmp_path / "work" / "curve.json").read_text())
+    assert len(told) == 4 and [row["step"] for row in rows] == [1, 2, 3, 4]
+    weights.unlink()
+    calls = []
+    other = SimpleNamespace(is_main_process=False, wait_for_everyone=lambda: calls.append("met"))
+    monkeypatch.setattr("refseg_ros.training.systems.train.processes", lambda: other)
+    assert train(tmp_path / "run.yaml") == weights and not weights.exists() and calls == ["met"]
+
+
+def test_a_share_of_the_model_in_each_process_is_refused(tmp_path, folder, monkeypatch):
+    accelerate = pytest.importorskip("accelerate")
+    from accelerate.utils import DistributedType
+
+    monkeypatch.setattr(accelerate.Accelerator, "distributed_type", DistributedType.FSDP)
+    with pytest.raises(ConfigError, match="whole model"):
+        train(written(tmp_path, folder))
 
 
 def test_the_full_scale_runs_its_stages_on_a_checkpoint(tmp_path, folder):

@@ -87,7 +87,7 @@ def train(
         for key, value in losses.items():
             running[key] = 0.98 * running.get(key, float(value.detach())) + 0.02 * float(value.detach())
         now = time.monotonic()
-        spent, mark = _agreed(accelerator, spent + now - mark), now
+        spent, mark = agreed(accelerator, spent + now - mark), now
         share = _share(config, steps, spent)
         if spent - last_report > REPORT_S or share >= 1:
             last_report = spent
@@ -113,7 +113,7 @@ def _share(config: TrainingConfig, steps: int, spent: float) -> float:
     return spent / (60 * config.minutes) if config.minutes else 1.0
 
 
-def _agreed(accelerator: Accelerator, seconds: float) -> float:
+def agreed(accelerator: Accelerator, seconds: float) -> float:
     """The first process's clock, so that all of them end at the same step."""
     if accelerator.num_processes == 1:
         return seconds

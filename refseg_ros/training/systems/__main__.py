@@ -1,7 +1,7 @@
 """`python -m refseg_ros.training.systems --config FILE`: trains a system, or goes on where it stopped.
 
-On several GPUs: `accelerate launch -m refseg_ros.training.systems --config FILE`, with FSDP or DeepSpeed by
-Accelerate's own configuration.
+On several GPUs: `accelerate launch --num_processes N -m refseg_ros.training.systems --config FILE`; each holds the
+whole model and sees pictures of its own.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.systems.system import System
-from refseg_ros.training.loop import draw_curve
+from refseg_ros.training.loop import agreed, draw_curve
 from refseg_ros.training.runs import ConfigError
 from refseg_ros.training.systems.batches import Batches
 from refseg_ros.training.systems.config import StageConfig, SystemTrainingConfig
@@ -45,7 +45,7 @@ def run_stage(
 ) -> None:
     """One stage from where its checkpoint stands; nothing when it is finished."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
-    from accelerate.utils import set_seed
+    from accelerate.utils import DistributedType, set_seed
 
     done, state = config.work / f"{stage.name}.done", config.work / f"state_{stage.name}"
     tuner = inject(system.backbone.decoder, stage.lora) if stage.lora else None
@@ -58,6 +58,11 @@ def run_stage(
         gradient_accumulation_steps=stage.accumulate,
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )  # fmt: skip
+    if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU):
+        raise ConfigError(
+            f"each process holds the whole model here, not a share of it as {accelerator.distributed_type.value} does; "
+            "choose plain multi-GPU training in accelerate config"
+        )
     set_seed(config.seed + number)
     module = Step(system, stage.text, stage.text_weight, stage.gradient_checkpointing, stage.head_losses, stage.looking)
     if stage.gradient_checkpointing:
@@ -96,7 +101,8 @@ def run_stage(
         progress.seconds, mark = progress.seconds + now - mark, now
         progress.cpu_seconds, used = progress.cpu_seconds + using - used, using
         schedule.step()
-        if now - last > config.report or not progress.left(stage):
+        # A report is a meeting of all processes: one clock says when.
+        if agreed(accelerator, now - last) > config.report or not progress.left(stage):
             figures = validated(step_module, validation, stage, config)
             save_state(accelerator, state)
             if accelerator.is_main_process:

@@ -47,10 +47,18 @@ def train(file: Path, variant: str = "") -> Path:
     trained, checked = (Batches(system, s, config.mixture) for s in (sources, validation))
     precisions = {name: p.dtype for name, p in system.named_parameters()}
     curve = run(config, system, trained, checked)
-    target = export(config, system, curve)
-    if config.calibration_pictures:
-        calibrate(config, as_built(system, precisions), validation[0][0], target)
-    return target
+    together = processes()
+    together.wait_for_everyone()
+    if together.is_main_process:
+        export(config, system, curve)
+        if config.calibration_pictures:
+            calibrate(config, as_built(system, precisions), validation[0][0])
+    return weights_of(config)
+
+
+def weights_of(config: SystemTrainingConfig) -> Path:
+    """Where a run leaves its weights."""
+    return config.work / f"{config.model}.safetensors"
 
 
 def as_built(system: System, precisions: Mapping[str, torch.dtype]) -> System:
@@ -61,11 +69,11 @@ def as_built(system: System, precisions: Mapping[str, torch.dtype]) -> System:
     return system.to(processes().device).eval()
 
 
-def calibrate(config: SystemTrainingConfig, system: System, checked: PictureSet, target: Path) -> None:
-    """Fit the thresholds and write them to the card. Raises ConfigError for too few pictures."""
+def calibrate(config: SystemTrainingConfig, system: System, checked: PictureSet) -> None:
+    """Fit the thresholds and write them to the run's card. Raises ConfigError for too few pictures."""
     rows = list(judged(system, checked, config.calibration_pictures))
     try:
-        write_calibration(target, fitted(rows))
+        write_calibration(weights_of(config), fitted(rows))
     except ValueError as error:
         raise ConfigError(f"calibration_pictures: {error}; give more pictures, or 0 for one half") from error
 
@@ -80,11 +88,11 @@ def pictures(data: DataConfig, config: SystemTrainingConfig, system: System) -> 
     return RenderedScenes(data.scenes, config.features or config.work, system.backbone, data.most)
 
 
-def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, Any]]) -> Path:
+def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, Any]]) -> None:
     """Write <work>/<system>.safetensors and its JSON card: every part that its checkpoints do not give as it is."""
     own = system.state_dict()
     parts = sorted(_exported(config, own))
-    target = config.work / f"{config.model}.safetensors"
+    target = weights_of(config)
     tensors = {n: t.detach().contiguous().clone() for n, t in own.items() if part_of(n) in parts}
     save_file(tensors, target)
     card = {
@@ -101,7 +109,6 @@ def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, A
         "trained": {"stages": [s.name for s in config.stages], "last": curve[-1] if curve else None},
     }
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
-    return target
 
 
 def _exported(config: SystemTrainingConfig, own: Iterable[str]) -> set[str]:
