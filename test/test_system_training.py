@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -562,6 +563,43 @@ def test_captions_that_hedge_or_repeat_are_dropped():
 def test_a_wrong_configuration_is_refused_by_name(tmp_path, folder, changes, match):
     with pytest.raises(ConfigError, match=match):
         train(written(tmp_path, folder, **changes))
+
+
+def test_a_work_folder_belongs_to_one_run(tmp_path, folder):
+    pytest.importorskip("accelerate")
+    train(written(tmp_path, folder))
+    for change in ({"options": SMALL | {"head": {"width": 64, "feedforward": 32}}}, {"model": "mllmseg"}, {"stages": [
+        {"name": "one", "steps": 9, "rates": {"head": 1e-3}, "pictures": 1}]}):  # fmt: skip
+        with pytest.raises(ConfigError, match=f"another {'stages.one' if 'stages' in change else next(iter(change))}"):
+            train(written(tmp_path, folder, **change))
+    longer = json.loads(written(tmp_path, folder).read_text())
+    stages = [{**longer["stages"][0], "steps": 5}, {"name": "two", "steps": 1, "rates": {"head": 1e-3}, "pictures": 1}]
+    train(written(tmp_path, folder, stages=stages, options=longer["options"] | {"weights": {"iou": 0.1}}))
+    # A folder from before this was written down, with tensors of another size.
+    (tmp_path / "work" / "run.json").unlink()
+    with pytest.raises(ConfigError, match=r"one\.done belongs to another configuration"):
+        train(written(tmp_path, folder, options=SMALL | {"head": {"width": 64, "feedforward": 32}}))
+
+
+def test_what_fails_in_a_run_is_one_sentence(tmp_path, folder, monkeypatch):
+    pytest.importorskip("accelerate")
+    stages = [{"name": "one", "steps": 2, "rates": {"glance": 1e-3}, "pictures": 1}]
+    bare = {"backbone": SMALL["backbone"] | {"layers_after": 0}, "head": {"width": 32, "feedforward": 32}}
+    with pytest.raises(ConfigError, match="rates name glance"):
+        train(written(tmp_path, folder, work=str(tmp_path / "a"), options=bare, stages=stages))
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    for picture in (broken / "rgb").iterdir():
+        picture.write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"image .* cannot be read"):
+        train(written(tmp_path, broken, work=str(tmp_path / "b")))
+    shutil.copytree(folder / "rgb", broken / "rgb", dirs_exist_ok=True)
+    (broken / "panoptic.jsonl").write_text('{"image": "rgb/0.png"}')
+    with pytest.raises(ConfigError, match=r"panoptic.jsonl lacks 'segments'"):
+        train(written(tmp_path, broken, work=str(tmp_path / "c")))
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(ConfigError, match="needs accelerate"):
+        run_file(written(tmp_path, folder))
 
 
 def test_an_unreadable_configuration_is_refused(tmp_path):

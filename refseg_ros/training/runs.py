@@ -5,6 +5,7 @@ Every trainer is named by the file's field `model` and takes the other fields; i
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -119,6 +120,12 @@ SYSTEMS = ("qwen3vl_seg", "gsva", "mllmseg", "mvp_lm", "lisa_like", "box_decoder
 """Models whose files are read by refseg_ros.training.systems: they have stages of their own."""
 
 
+def check_installed() -> None:
+    """Raises ConfigError where what every training needs is not installed."""
+    if importlib.util.find_spec("accelerate") is None:
+        raise ConfigError("training needs accelerate: pip install -r requirements/train.txt")
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The fields of a configuration file. Raises ConfigError."""
     import yaml
@@ -174,6 +181,7 @@ def run_file(path: Path) -> None:
     """Train what a file says. Raises ConfigError, before anything has started where it can be known."""
     content = read_yaml(path)
     name = content.pop("model", None)
+    check_installed()
     if name in SYSTEMS:
         from refseg_ros.training.systems.train import train
 

@@ -18,10 +18,12 @@ def main(
     variant: Annotated[str, typer.Option(help="One of the file's variants; without it the file as it is.")] = "",
 ) -> None:
     """Train every stage that is not finished, then write the weights file and its card."""
-    from refseg_ros.training.runs import ConfigError
-    from refseg_ros.training.systems.train import train
+    from refseg_ros.training.runs import ConfigError, check_installed
 
     try:
+        check_installed()
+        from refseg_ros.training.systems.train import train
+
         train(config, variant)
     except ConfigError as error:
         print(str(error), file=sys.stderr)

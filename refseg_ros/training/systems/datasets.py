@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from refseg_ros.data.annotations import labels_of
 from refseg_ros.data.dataset import DatasetError, Sample, read_dataset
 from refseg_ros.models.backbones.base import Backbone, VisionFeatures
 from refseg_ros.models.backbones.geometry import Geometry
@@ -29,12 +30,15 @@ class DatasetPictures:
             if sample.image in self._samples or len(self._samples) < most:
                 self._samples.setdefault(sample.image, []).append(sample)
         self._images = list(self._samples)
-        self._panoptic = {row["image"]: row for row in _lines(folder / "panoptic.jsonl")}
-        self._captions = {row["image"]: tuple(cleaned(row["captions"])) for row in _lines(folder / "captions.jsonl")}
         self._folder = folder
-        found = {s["name"] for row in self._panoptic.values() for s in row["segments"]}
-        self.names = tuple(sorted(found))
-        self.stuff = frozenset(s["name"] for row in self._panoptic.values() for s in row["segments"] if s["stuff"])
+        with labels_of(str(folder / "panoptic.jsonl")):
+            self._panoptic = {row["image"]: row for row in _lines(folder / "panoptic.jsonl")}
+            found = {(str(s["name"]), bool(s["stuff"])) for row in self._panoptic.values() for s in row["segments"]}
+        with labels_of(str(folder / "captions.jsonl")):
+            told = _lines(folder / "captions.jsonl")
+            self._captions = {row["image"]: tuple(cleaned(row["captions"])) for row in told}
+        self.names = tuple(sorted({name for name, _ in found}))
+        self.stuff = frozenset(name for name, stuff in found if stuff)
         self._sizes: dict[int, tuple[int, int]] = {}
 
     def __len__(self) -> int:

@@ -77,7 +77,10 @@ def run_stage(
     step_module, optimizer = accelerator.prepare(module, optimizer)
     accelerator.register_for_checkpointing(progress, schedule)
     if newest(state).is_dir():
-        accelerator.load_state(str(newest(state)))
+        try:
+            accelerator.load_state(str(newest(state)))
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise _foreign(newest(state), error) from error
     batches = train.drawn(stage, config.seed + 1000 * number, progress.steps, accelerator.process_index)
     mark = last = time.monotonic()
     used = time.process_time()
@@ -87,7 +90,10 @@ def run_stage(
             losses = step_module(next(batches))
             total = torch.stack([v for v in losses.values()]).sum()
             if not torch.isfinite(total):
-                raise FloatingPointError(f"stage {stage.name}, step {progress.steps}: the loss is {total}")
+                raise ConfigError(
+                    f"stage {stage.name}, step {progress.steps}: the loss is {float(total)}; give it lower rates or a "
+                    "longer warm_up, and run it again: it goes on from its last report"
+                )
             accelerator.backward(total)
             if accelerator.sync_gradients:
                 accelerator.clip_grad_norm_([p for g in groups for p in g["params"]], stage.clip)
@@ -136,7 +142,7 @@ def trained_groups(system: System, stage: StageConfig) -> list[dict[str, Any]]:
             chosen.setdefault(part, []).append(parameter)
     missing = [p for p in stage.rates if p not in chosen]
     if missing:
-        raise ValueError(f"stage {stage.name} trains {missing[0]}, of which this system has no parameters of its own")
+        raise ConfigError(f"stage {stage.name}: rates name {missing[0]}, of which this system has no parameters")
     return [{"params": parameters, "lr": stage.rates[part]} for part, parameters in chosen.items()]
 
 
@@ -245,9 +251,17 @@ def _save_finished(system: System, done: Path) -> None:
 
 def _load_finished(system: System, done: Path) -> None:
     tensors = torch.load(done, map_location="cpu", weights_only=True)
-    wrong = system.load_state_dict(tensors, strict=False).unexpected_keys
+    try:
+        wrong = system.load_state_dict(tensors, strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise _foreign(done, error) from error
     if wrong:
-        raise ValueError(f"{done} belongs to another configuration: it has {wrong[0]}; use another work folder")
+        raise _foreign(done, f"it has {wrong[0]}")
+
+
+def _foreign(path: Path, why: object) -> ConfigError:
+    told = " ".join(str(why).split())[:300]
+    return ConfigError(f"work: {path} belongs to another configuration ({told}); choose another work folder")
 
 
 def _kept(system: System, name: str) -> bool:

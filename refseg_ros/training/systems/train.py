@@ -22,6 +22,7 @@ from refseg_ros.training.loop import processes
 from refseg_ros.training.runs import ConfigError
 from refseg_ros.training.systems.batches import Batches
 from refseg_ros.training.systems.calibrating import fitted, judged, write_calibration
+from refseg_ros.training.systems.claiming import check_work, claim
 from refseg_ros.training.systems.config import DataConfig, SystemTrainingConfig, read_config
 from refseg_ros.training.systems.datasets import DatasetPictures
 from refseg_ros.training.systems.facts import PictureSet
@@ -34,6 +35,7 @@ def train(file: Path, variant: str = "") -> Path:
     """Train what a YAML file describes, or a variant of it; returns the weights file. Raises ConfigError, also for data
     and checkpoints."""
     config = read_config(file, variant)
+    check_work(config)
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     try:
@@ -46,8 +48,13 @@ def train(file: Path, variant: str = "") -> Path:
         raise ConfigError(str(error)) from error
     trained, checked = (Batches(system, s, config.mixture) for s in (sources, validation))
     precisions = {name: p.dtype for name, p in system.named_parameters()}
-    curve = run(config, system, trained, checked)
     together = processes()
+    if together.is_main_process:
+        claim(config)
+    try:
+        curve = run(config, system, trained, checked)
+    except (DatasetError, RequestError) as error:
+        raise ConfigError(f"{error} The same command then goes on from the last report.") from error
     together.wait_for_everyone()
     if together.is_main_process:
         export(config, system, curve)
@@ -71,9 +78,11 @@ def as_built(system: System, precisions: Mapping[str, torch.dtype]) -> System:
 
 def calibrate(config: SystemTrainingConfig, system: System, checked: PictureSet) -> None:
     """Fit the thresholds and write them to the run's card. Raises ConfigError for too few pictures."""
-    rows = list(judged(system, checked, config.calibration_pictures))
     try:
+        rows = list(judged(system, checked, config.calibration_pictures))
         write_calibration(weights_of(config), fitted(rows))
+    except (DatasetError, RequestError) as error:
+        raise ConfigError(f"calibration_pictures: {error}") from error
     except ValueError as error:
         raise ConfigError(f"calibration_pictures: {error}; give more pictures, or 0 for one half") from error
 
