@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import pickletools
+import shutil
 import time
 
 import cv2
@@ -14,10 +15,12 @@ from pycocotools import mask as rle
 from refseg_ros.cli.main import run as cli
 from refseg_ros.core.outcome import Verdict
 from refseg_ros.data.coco_masks import to_mask
-from refseg_ros.data.coco_panoptic import plain_name
+from refseg_ros.data.coco_panoptic import plain_name, read_coco_panoptic
 from refseg_ros.data.coco_words import arguable, covered
 from refseg_ros.data.dataset import DatasetError, read_dataset
 from refseg_ros.data.unpickle import load_plain
+from refseg_ros.data.writer import write_dataset
+from refseg_ros.evaluation.word_lists import read_panoptic
 
 WIDTH, HEIGHT = 40, 30
 SQUARE = [10.0, 5.0, 20.0, 5.0, 20.0, 15.0, 10.0, 15.0]
@@ -232,6 +235,26 @@ def test_a_wider_name_and_many_drawn_as_one_can_be_argued_about(name, thing, oth
 
 def test_what_a_wider_name_in_view_may_cover_is_no_sure_absence():
     assert covered("apple", ["food"]) and covered("potted plant", ["tree"]) and not covered("apple", ["dog"])
+
+
+@pytest.mark.parametrize("crowd", [0, 1])
+def test_coco_panoptic_gives_word_lists_too(tmp_path, crowd):
+    """Without them neither words nor panoptic tasks could be drawn from it."""
+    panoptic(tmp_path, crowd)
+    for _ in range(2):  # again, and nothing changes
+        assert convert(tmp_path, "coco-panoptic", "--split", "panoptic_val2017") == 0
+    (row,) = (json.loads(line) for line in (tmp_path / "out" / "panoptic.jsonl").read_text().splitlines())
+    names = ["dog", "dog", "teddy bear", "floor"][crowd:]
+    assert [s["name"] for s in row["segments"]] == names and row["unsure"] == ["dog"] * crowd
+    assert [s["id"] for s in row["segments"] if s["stuff"]] == [len(names)]
+    (sample,) = read_panoptic(tmp_path / "out")
+    ids, index = sample.truth().ids, read_dataset(tmp_path / "out")
+    assert sample.image == index[0].image
+    assert (ids[RIGHT] == 2 - crowd).all() and (ids[LEFT] == 1 - crowd).all() and set(np.unique(ids)) <= set(range(5))
+    with pytest.raises(DatasetError, match=r"panoptic_val2017/000000000009\.png cannot be read"):
+        (tmp_path / "panoptic_val2017" / "000000000009.png").unlink()
+        shutil.rmtree(tmp_path / "out" / "panoptic")
+        write_dataset(read_coco_panoptic(tmp_path, tmp_path / "images", "panoptic_val2017"), tmp_path / "out")
 
 
 def test_names_are_said_as_people_say_them():

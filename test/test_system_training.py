@@ -179,6 +179,17 @@ def test_word_lists_are_shuffled_and_hold_absent_names(folder, system):
         assert there == [n.startswith("box") for n in conversation.labels] and "table" not in conversation.labels
 
 
+def test_what_may_be_there_is_not_listed_as_absent(folder, system, monkeypatch):
+    """Such as a crowd, which has no masks of its own."""
+    pictures = DatasetPictures(folder, 2)
+    pictures.names = (*pictures.names, "cat", "dog")
+    told = replace(pictures.facts(0), unsure=("dog",))
+    monkeypatch.setattr(pictures, "facts", lambda index: told)
+    geometry = pictures.geometry(system.backbone, 0)
+    drawn = Mixture(MixtureConfig(sentences=0, words=1, panoptic=1)).draw(system, pictures, 0, geometry, 2)
+    assert len(drawn) == 2 and all("cat" in c.labels and "dog" not in c.labels for c, _ in drawn)
+
+
 def test_the_first_stage_lists_phrases_and_names_and_points_at_each(folder):
     first = assemble("box_decoder", "compact", SMALL | {"head": {"width": 32, "feedforward": 32}})
     pictures = DatasetPictures(folder, 2)

@@ -3,13 +3,15 @@ R + 256 G + 65536 B is a segment's id.
 
 An image becomes one line a category that is in it ("the dog", or "every dog" where there are several) and one for a
 category of things that is not: those COCO labels exhaustively. A group that was not separated (iscrowd) has no
-instances to be right about, so its category is left out in that image, as are names that can be argued about.
+instances to be right about, so its category is left out in that image, as are names that can be argued about. The
+first line of an image brings all of its segments.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import numpy.typing as npt
 from refseg_ros.data.annotations import images_by_id, labels_of, read_json
 from refseg_ros.data.coco_words import arguable, covered
 from refseg_ros.data.dataset import DatasetError
-from refseg_ros.data.writer import Labelled, LabelledMask
+from refseg_ros.data.writer import Labelled, LabelledMap, LabelledMask
 
 ENDINGS = ("-merged", "-other", "-stuff")
 
@@ -47,8 +49,10 @@ def read_coco_panoptic(source: Path, images: Path, name: str) -> Iterator[Labell
     for annotation in annotations:
         with labels_of(f"{path.name}, image {annotation.get('image_id')}"):
             picture = images / str(pictures[int(annotation["image_id"])]["file_name"])
-            lines = list(_lines(annotation, picture, source / name, names, things))
-        yield from lines
+            drawn = _Map(source / name / str(annotation["file_name"]))
+            lines = list(_lines(annotation, picture, drawn, names, things))
+            scene = _scene(annotation, drawn, names, things)
+        yield from (replace(line, scene=None if n else scene) for n, line in enumerate(lines))
 
 
 class _Map:
@@ -68,10 +72,25 @@ class _Map:
         return self.ids == number
 
 
+def _scene(annotation: dict[str, Any], drawn: _Map, names: dict[int, str], things: set[int]) -> LabelledMap:
+    """Segments that were separated, by numbers of our own: theirs need 24 bits."""
+    listed = [(int(s["id"]), int(s["category_id"]), int(s.get("iscrowd", 0))) for s in annotation["segments_info"]]
+    own = [(number, category) for number, category, crowd in listed if not crowd]
+    unsure = sorted({names[category] for _, category, crowd in listed if crowd})
+
+    def read() -> npt.NDArray[np.uint16]:
+        out = np.zeros(drawn.ids.shape, np.uint16)
+        for n, (number, _) in enumerate(own, 1):
+            out[drawn.ids == number] = n
+        return out
+
+    segments = tuple((names[category], category not in things) for _, category in own)
+    return LabelledMap(drawn.path.stem, segments, tuple(unsure), read)
+
+
 def _lines(
-    annotation: dict[str, Any], picture: Path, folder: Path, names: dict[int, str], things: set[int]
+    annotation: dict[str, Any], picture: Path, drawn: _Map, names: dict[int, str], things: set[int]
 ) -> Iterator[Labelled]:
-    drawn = _Map(folder / str(annotation["file_name"]))
     stem, where = drawn.path.stem, str(drawn.path)
     by_name: dict[str, list[dict[str, Any]]] = {}
     for segment in annotation["segments_info"]:

@@ -29,8 +29,23 @@ class LabelledMask:
 
 
 @dataclass(frozen=True)
+class LabelledMap:
+    """Everything in an image by name, for word lists. key: names its file, unique in the dataset; segments: (name,
+    whether it is stuff) of the ids 1, 2, ...; unsure: names of what has no id and is there; read: uint16 (H, W) ids, 0
+    for what has none, called when no file of that key is there yet."""
+
+    key: str
+    segments: tuple[tuple[str, bool], ...]
+    unsure: tuple[str, ...]
+    read: Callable[[], npt.NDArray[np.uint16]]
+
+
+@dataclass(frozen=True)
 class Labelled:
-    """One (image, instruction) and what is true of it. where: of its label, for messages. As data.dataset.Sample."""
+    """One (image, instruction) and what is true of it. where: of its label, for messages. As data.dataset.Sample.
+
+    scene: of the image, with one of its lines.
+    """
 
     image: Path
     instruction: str
@@ -38,27 +53,47 @@ class Labelled:
     phrases: tuple[str, ...]
     masks: tuple[LabelledMask, ...]
     where: str
+    scene: LabelledMap | None = None
 
 
 def write_dataset(samples: Iterable[Labelled], out: Path) -> int:
-    """Write out/index.jsonl and out/mask/; images stay where they are and are named relative to `out`.
+    """Write out/index.jsonl and out/mask/, and out/panoptic.jsonl and out/panoptic/ where scenes are given; images stay
+    where they are and are named relative to `out`.
 
     Masks already there are kept, and the index appears when all is written, so an interrupted conversion goes on.
     Returns the number of lines. Raises DatasetError for a missing image, a damaged mask or no sample at all.
     """
     (out / "mask").mkdir(parents=True, exist_ok=True)
     lines: list[str] = []
+    scenes: list[str] = []
     known: dict[Path, bool] = {}
     for sample in samples:
         if not known.setdefault(sample.image, sample.image.is_file()):
             raise DatasetError(f"{sample.where}: the image {sample.image} is missing; check the folder of images.")
         lines.append(json.dumps(_line(sample, out)))
+        if sample.scene is not None:
+            scenes.append(json.dumps(_scene(sample, sample.scene, out)))
     if not lines:
         raise DatasetError("There is nothing to convert: no label of that split was found; check the split's name.")
-    partial = out / "index.jsonl.partial"
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(out / "index.jsonl")
+    for name, rows in (("panoptic.jsonl", scenes), ("index.jsonl", lines)):
+        if rows:
+            partial = out / f"{name}.partial"
+            partial.write_text("\n".join(rows) + "\n", encoding="utf-8")
+            partial.replace(out / name)
     return len(lines)
+
+
+def _scene(sample: Labelled, scene: LabelledMap, out: Path) -> dict[str, Any]:
+    name = f"panoptic/{scene.key}.png"
+    if not (out / name).is_file():
+        (out / "panoptic").mkdir(exist_ok=True)
+        write_png(out / name, scene.read())
+    segments = [{"id": n, "name": said, "stuff": stuff} for n, (said, stuff) in enumerate(scene.segments, 1)]
+    return {"image": _relative(sample.image, out), "panoptic": name, "segments": segments, "unsure": list(scene.unsure)}
+
+
+def _relative(image: Path, out: Path) -> str:
+    return os.path.relpath(image, out).replace(os.sep, "/")
 
 
 def _line(sample: Labelled, out: Path) -> dict[str, Any]:
@@ -75,7 +110,7 @@ def _line(sample: Labelled, out: Path) -> dict[str, Any]:
             write_png(out / name, pixels.astype(np.uint8) * 255)
         targets.append({"phrase": mask.phrase, "mask": name, "centroid_m": None, "visible": None})
     return {
-        "image": os.path.relpath(sample.image, out).replace(os.sep, "/"), "depth": None, "camera": None,
+        "image": _relative(sample.image, out), "depth": None, "camera": None,
         "instruction": sample.instruction, "type": sample.kind, "phrases": list(sample.phrases), "targets": targets,
     }  # fmt: skip
 

@@ -77,9 +77,9 @@ class DatasetPictures:
             targets = tuple(tuple(n for p, n in pairs if p == k) for k in range(len(sample.phrases)))
             sentences.append(Sentence(sample.kind, sample.phrases, targets))
         name = self._images[index].relative_to(self._folder).as_posix()
-        listed = self._panoptic.get(name, {"segments": []})["segments"]
-        segments = tuple(Segment(len(masks) + s["id"], s["name"], bool(s["stuff"])) for s in listed)
-        return Facts(tuple(sentences), segments, self._captions.get(name, ()))
+        row = self._panoptic.get(name, {"segments": []})
+        segments = tuple(Segment(len(masks) + s["id"], s["name"], bool(s["stuff"])) for s in row["segments"])
+        return Facts(tuple(sentences), segments, self._captions.get(name, ()), tuple(row.get("unsure", ())))
 
     def masks(self, index: int, numbers: Sequence[int], geometry: Geometry, stride: int) -> Tensor:
         grid = (geometry.padded[1] // stride, geometry.padded[0] // stride)

@@ -35,11 +35,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that can be asked about one picture. captions: several, one is drawn; () where there is none."""
+    """Everything that can be asked about one picture. captions: several, one is drawn; () where there is none; unsure:
+    names that are no segment's and not absent either."""
 
     sentences: tuple[Sentence, ...] = ()
     segments: tuple[Segment, ...] = ()
     captions: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
 
 
 class PictureSet(Protocol):

@@ -138,7 +138,7 @@ class Mixture:
         for segment in facts.segments:
             for name in dict.fromkeys((segment.name, *segment.also, *([segment.said] * bool(segment.said)))):
                 held.setdefault(name, []).append(segment.number)
-        absent = [n for n in pictures.names if n not in held]
+        absent = [n for n in pictures.names if n not in held and n not in facts.unsure]
         present = self.rng.sample(list(held), min(len(held), self.config.listed))
         names = present + self.rng.sample(absent, min(len(absent), self.config.listed))
         self.rng.shuffle(names)
@@ -159,7 +159,7 @@ class Mixture:
     ) -> tuple[Conversation, Truth]:
         segments = [s for s in facts.segments if panoptic or not s.stuff]
         stuff_names = pictures.stuff | {s.name for s in facts.segments if s.stuff}
-        taken = {name for s in facts.segments for name in (s.name, *s.also)}
+        taken = {*facts.unsure, *(name for s in facts.segments for name in (s.name, *s.also))}
         present = list(dict.fromkeys(s.name for s in segments))
         present = self.rng.sample(present, min(len(present), self.config.names))
         others = [n for n in pictures.names if n not in taken]
