@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import sys
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -590,6 +591,64 @@ def test_a_work_folder_belongs_to_one_run(tmp_path, folder):
     (tmp_path / "work" / "run.json").unlink()
     with pytest.raises(ConfigError, match=r"one\.done belongs to another configuration"):
         train(written(tmp_path, folder, options=SMALL | {"head": {"width": 64, "feedforward": 32}}))
+
+
+def without(folder, out, *names):
+    shutil.copytree(folder, out)
+    for name in names:
+        (out / f"{name}.jsonl").unlink()
+    return out
+
+
+def test_a_source_with_nothing_to_say_is_named(tmp_path, folder, system):
+    """Instead of being drawn from for ever."""
+    bare = without(folder, tmp_path / "bare", "panoptic")
+    batches = Batches(system, [(DatasetPictures(bare, 2), 1.0)], MixtureConfig(sentences=0, words=1, panoptic=1))
+    with pytest.raises(ConfigError, match=r"bare has nothing for words, panoptic"):
+        next(batches.drawn(stage(), seed=0))
+
+
+def test_what_no_source_has_is_said(tmp_path, folder, system, capsys):
+    pytest.importorskip("accelerate")
+    bare = without(folder, tmp_path / "bare", "panoptic", "captions")
+    both = [(DatasetPictures(f, 2), 1.0) for f in (bare, folder)]
+    told = MixtureConfig(sentences=1, words=1)
+    assert Batches(system, both, told).lacking([stage()]) == []
+    assert Batches(system, both[:1], told).lacking([stage()]) == ["captions", "words"]
+    assert Batches(system, both[:1], told).lacking([stage(mixture=MixtureConfig())]) == ["captions"]
+    train(written(tmp_path, bare, model="box_decoder", mixture={"words": 1, "targets": 2}))
+    assert capsys.readouterr().err.count("no source under train has words") == 1
+
+
+def test_every_picture_is_drawn_as_often_and_batches_are_full(tmp_path, folder, monkeypatch):
+    """Where pictures have several padded sizes, rare ones among them."""
+    from PIL import Image
+
+    uneven = tmp_path / "uneven"
+    shutil.copytree(folder, uneven)
+    lines, sizes = [], {}
+    for n in range(5):
+        shape = (96, 128) if n < 4 else (128, 64)
+        turned = Image.new("RGB", shape[::-1] if n != 3 else shape)
+        exif = turned.getexif()
+        if n == 3:  # lies on its side, as cameras store it
+            exif[0x0112] = 6
+        turned.save(uneven / "rgb" / f"{n}.jpg", exif=exif)
+        cv2.imwrite(str(uneven / "mask" / f"m{n}.png"), np.full(shape, 255, np.uint8))
+        target = {"phrase": 0, "mask": f"mask/m{n}.png", "centroid_m": None, "visible": 1}
+        lines.append({"image": f"rgb/{n}.jpg", "instruction": "the box", "phrases": ["the box"], "targets": [target]})
+    (uneven / "index.jsonl").write_text("\n".join(json.dumps(row) for row in lines))
+    gsva = assemble("gsva", "compact", SMALL | {"head": {"width": 32, "feedforward": 32}})
+    pictures = DatasetPictures(uneven, 5)
+    for n in range(5):
+        sizes.setdefault(pictures.geometry(gsva.backbone, n).padded, []).append(n)
+        assert pictures.geometry(gsva.backbone, n).original == pictures._rgb(n).shape[1::-1]
+    assert sorted(map(len, sizes.values())) == [1, 4]
+    batches = Batches(gsva, [(pictures, 1.0)], MixtureConfig(absent=0))
+    drawn = batches.drawn(stage(pictures=4, conversations=1), seed=0)
+    seen = Counter(index for _ in range(300) for index in next(drawn).indices)
+    assert sum(seen.values()) == 1200 and all(180 < seen[n] < 300 for n in range(5))
+    assert sum(len(b.indices) for b in batches.fixed(stage(pictures=4, conversations=1), 5)) == 5
 
 
 def test_what_fails_in_a_run_is_one_sentence(tmp_path, folder, monkeypatch):

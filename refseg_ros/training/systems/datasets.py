@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from refseg_ros.data.annotations import labels_of
@@ -18,6 +19,8 @@ from refseg_ros.models.backbones.base import Backbone, VisionFeatures
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.training.systems.captions import cleaned
 from refseg_ros.training.systems.facts import Facts, Segment, Sentence
+
+ORIENTATION, LYING = 0x0112, 5  # EXIF's tag, and the value from which on width and height are exchanged
 
 
 class DatasetPictures:
@@ -30,7 +33,7 @@ class DatasetPictures:
             if sample.image in self._samples or len(self._samples) < most:
                 self._samples.setdefault(sample.image, []).append(sample)
         self._images = list(self._samples)
-        self._folder = folder
+        self.folder = folder
         with labels_of(str(folder / "panoptic.jsonl")):
             self._panoptic = {row["image"]: row for row in _lines(folder / "panoptic.jsonl")}
             found = {(str(s["name"]), bool(s["stuff"])) for row in self._panoptic.values() for s in row["segments"]}
@@ -48,12 +51,19 @@ class DatasetPictures:
         bgr = cv2.imread(str(self._images[index]), cv2.IMREAD_COLOR)
         if bgr is None:
             raise DatasetError(f"The image {self._images[index]} cannot be read; make the dataset again.")
-        self._sizes[index] = (bgr.shape[1], bgr.shape[0])
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
     def _size(self, index: int) -> tuple[int, int]:
+        """Of the picture as _rgb() turns it; its header alone is read."""
         if index not in self._sizes:
-            self._rgb(index)
+            path = self._images[index]
+            try:
+                with Image.open(path) as image:
+                    across, down = image.size
+                    lies = image.getexif().get(ORIENTATION, 1) >= LYING
+            except OSError as error:
+                raise DatasetError(f"The image {path} cannot be read; make the dataset again.") from error
+            self._sizes[index] = (down, across) if lies else (across, down)
         return self._sizes[index]
 
     def geometry(self, backbone: Backbone, index: int) -> Geometry:
@@ -76,7 +86,7 @@ class DatasetPictures:
             pairs = [(t.phrase, masks.index(t.mask)) for t in sample.targets]
             targets = tuple(tuple(n for p, n in pairs if p == k) for k in range(len(sample.phrases)))
             sentences.append(Sentence(sample.kind, sample.phrases, targets))
-        name = self._images[index].relative_to(self._folder).as_posix()
+        name = self._images[index].relative_to(self.folder).as_posix()
         row = self._panoptic.get(name, {"segments": []})
         segments = tuple(Segment(len(masks) + s["id"], s["name"], bool(s["stuff"])) for s in row["segments"])
         return Facts(tuple(sentences), segments, self._captions.get(name, ()), tuple(row.get("unsure", ())))
@@ -96,8 +106,8 @@ class DatasetPictures:
         return _picture(file, size) > 0
 
     def _segment(self, index: int, number: int, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-        row = self._panoptic[self._images[index].relative_to(self._folder).as_posix()]
-        return _picture(self._folder / row["panoptic"], size) == number
+        row = self._panoptic[self._images[index].relative_to(self.folder).as_posix()]
+        return _picture(self.folder / row["panoptic"], size) == number
 
 
 def _picture(file: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:

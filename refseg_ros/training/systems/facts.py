@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
@@ -45,9 +46,10 @@ class Facts:
 
 
 class PictureSet(Protocol):
-    """Pictures with their facts. names: every segment's name in the set, for absent ones in word lists; stuff: those
-    of them that are stuff."""
+    """Pictures with their facts. folder: where they lie, for messages; names: every segment's name in the set, for
+    absent ones in word lists; stuff: those of them that are stuff."""
 
+    folder: Path
     names: tuple[str, ...]
     stuff: frozenset[str]
 

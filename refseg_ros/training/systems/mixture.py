@@ -16,6 +16,7 @@ from refseg_ros.models.systems.system import Conversation, System, Truth, WordLi
 from refseg_ros.training.systems.facts import Facts, PictureSet
 
 TASKS = ("sentences", "words", "panoptic", "captions", "presence", "naming")
+ONCE = ("words", "panoptic", "captions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,15 @@ class MixtureConfig:
                 raise ValueError(f"mixture.{name} must be at least 1, not {getattr(self, name)}")
 
 
+def available(facts: Facts) -> dict[str, bool]:
+    """Which of TASKS a picture has data for."""
+    said, things = bool(facts.sentences), any(not s.stuff for s in facts.segments)
+    return {
+        "sentences": said, "presence": said, "words": things, "panoptic": any(s.stuff for s in facts.segments),
+        "captions": bool(facts.captions), "naming": bool(facts.segments),
+    }  # fmt: skip
+
+
 @dataclass
 class Mixture:
     """Draws conversations about pictures. State: its own random numbers, so that a run can be repeated."""
@@ -67,11 +77,8 @@ class Mixture:
     ) -> list[tuple[Conversation, Truth]]:
         """Up to `count` conversations about one picture, each of a task of its own; word lists and captions once."""
         facts = pictures.facts(index)
-        things = [s for s in facts.segments if not s.stuff]
-        there = {
-            "words": bool(things), "panoptic": len(things) < len(facts.segments), "captions": bool(facts.captions),
-        }  # fmt: skip
-        weights = {t: getattr(self.config, t) * there.get(t, True) for t in system.tasks}
+        there = available(facts)
+        weights = {t: getattr(self.config, t) * there[t] for t in system.tasks}
         drawn = []
         for _ in range(count):
             if not any(weights.values()):
@@ -82,7 +89,7 @@ class Mixture:
             except RequestError as error:
                 if error.code is not ErrorCode.INSTRUCTION_UNREADABLE:
                     raise  # what users may not ask either is not taught
-            if task in there:
+            if task in ONCE:
                 weights[task] = 0.0  # another one would say the same
         return [d for d in drawn if d is not None]
 

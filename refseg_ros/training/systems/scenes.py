@@ -43,6 +43,7 @@ class RenderedScenes:
         paths = sorted(folder.glob("scene_*.npz"))[:most]
         if not paths:
             raise ValueError(f"{folder} holds no scene_*.npz: python -m refseg_ros.sim.generate {folder} 5000 0")
+        self.folder = folder
         self.names = (*(n for n in nouns() if n not in holdout.NOUNS), *STUFF)
         self.stuff = frozenset(STUFF)
         self.kept = kept = work / f"vision_{folder.name}_{len(paths)}"

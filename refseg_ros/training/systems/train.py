@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def train(file: Path, variant: str = "") -> Path:
     together = processes()
     if together.is_main_process:
         claim(config)
+        for task in trained.lacking(config.stages):
+            print(f"warning: no source under train has {task}, which the run would teach", file=sys.stderr)
     try:
         curve = run(config, system, trained, checked)
     except (DatasetError, RequestError) as error:
