@@ -588,9 +588,11 @@ def test_a_work_folder_belongs_to_one_run(tmp_path, folder):
     stages = [{**longer["stages"][0], "steps": 5}, {"name": "two", "steps": 1, "rates": {"head": 1e-3}, "pictures": 1}]
     train(written(tmp_path, folder, stages=stages, options=longer["options"] | {"weights": {"iou": 0.1}}))
     # A folder from before this was written down, with tensors of another size.
-    (tmp_path / "work" / "run.json").unlink()
-    with pytest.raises(ConfigError, match=r"one\.done belongs to another configuration"):
-        train(written(tmp_path, folder, options=SMALL | {"head": {"width": 64, "feedforward": 32}}))
+    for gone, match in (("run.json", r"one\.done belongs to another"), ("one.done", "state_one belongs to another")):
+        (tmp_path / "work" / gone).unlink()
+        with pytest.raises(ConfigError, match=match):
+            train(written(tmp_path, folder, options=SMALL | {"head": {"width": 64, "feedforward": 32}}))
+        assert not (tmp_path / "work" / "run.json").exists(), "it is still the other's"
 
 
 def without(folder, out, *names):

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.systems.system import System
-from refseg_ros.training.loop import agreed, draw_curve
+from refseg_ros.training.loop import agreed, draw_curve, processes
 from refseg_ros.training.runs import ConfigError
 from refseg_ros.training.systems.batches import Batches
+from refseg_ros.training.systems.claiming import claim
 from refseg_ros.training.systems.config import StageConfig, SystemTrainingConfig
 from refseg_ros.training.systems.lora import inject, merge
 from refseg_ros.training.systems.step import Step
@@ -51,6 +52,8 @@ def run_stage(
     tuner = inject(system.backbone.decoder, stage.lora) if stage.lora else None
     if done.is_file():
         _load_finished(system, done)
+        if processes().is_main_process:
+            claim(config)
         merge(tuner)
         return
     accelerator = Accelerator(
@@ -81,6 +84,8 @@ def run_stage(
             accelerator.load_state(str(newest(state)))
         except (RuntimeError, ValueError, KeyError) as error:
             raise _foreign(newest(state), error) from error
+    if accelerator.is_main_process:
+        claim(config)  # now that what lay there has been found to fit
     batches = train.drawn(stage, config.seed + 1000 * number, progress.steps, accelerator.process_index)
     mark = last = time.monotonic()
     used = time.process_time()

@@ -23,7 +23,7 @@ from refseg_ros.training.loop import processes
 from refseg_ros.training.runs import ConfigError
 from refseg_ros.training.systems.batches import Batches
 from refseg_ros.training.systems.calibrating import fitted, judged, write_calibration
-from refseg_ros.training.systems.claiming import check_work, claim
+from refseg_ros.training.systems.claiming import check_work
 from refseg_ros.training.systems.config import DataConfig, SystemTrainingConfig, read_config
 from refseg_ros.training.systems.datasets import DatasetPictures
 from refseg_ros.training.systems.facts import PictureSet
@@ -51,7 +51,6 @@ def train(file: Path, variant: str = "") -> Path:
     precisions = {name: p.dtype for name, p in system.named_parameters()}
     together = processes()
     if together.is_main_process:
-        claim(config)
         for task in trained.lacking(config.stages):
             print(f"warning: no source under train has {task}, which the run would teach", file=sys.stderr)
     try:
