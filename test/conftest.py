@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+# One thread a process, nodes that tests start included: where a core is busy, threads wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is first imported, whoever does that
 
 
