@@ -49,7 +49,7 @@ def refused(call, match):
 
 def test_weights_are_loaded_through_the_registry_and_answer(weights):
     segmenter = models.load("gsva", weights=weights)
-    result = segmenter.segment(np.zeros((60, 80, 3), np.uint8), "the mug and the milk")
+    result = segmenter.segment(np.full((60, 80, 3), 120, np.uint8), "the mug and the milk")
     assert result.outcome is not Outcome.ERROR and len(result.phrases) == 2
     assert segmenter.model.thresholds.accept == 0.6
     segmenter.close()
@@ -101,7 +101,7 @@ def test_a_full_system_is_built_from_a_folder(checkpoint, tmp_path):
     from refseg_ros.core.pipeline import run
     from refseg_ros.core.types import Frame
 
-    result = run(model, Frame(np.zeros((64, 96, 3), np.uint8)), "the mug")
+    result = run(model, Frame(np.full((64, 96, 3), 120, np.uint8)), "the mug")
     assert result.outcome is not Outcome.ERROR
 
 
