@@ -366,6 +366,12 @@ def test_the_command_writes_the_contracts_json(tmp_path, monkeypatch, capsys):
     assert report["gIoU"] == 1.0 and report["calibration"]["ece"] == pytest.approx(0.035)
     assert set(report["ms_per_image"]) == set(report["centroid_error_mm"]) == {"median", "p95"}
     assert "absent-name" in capsys.readouterr().out
+    told = ["eval", "--dataset", str(folder), "--json", str(tmp_path / "o" / "e.json"), "--without", "Blue"]
+    assert cli(told) == 0
+    report = json.loads((tmp_path / "o" / "e.json").read_text())
+    assert report["count"] == 1 and report["without"] == ["Blue"] and set(report["by_type"]) == {"name"}
+    capsys.readouterr()
+    assert cli([*told, "--without", "the"]) == 64 and "without blue, the" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

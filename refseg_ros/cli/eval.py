@@ -32,6 +32,9 @@ def command(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "cpu",
     weights: Annotated[Path | None, typer.Option(help="Weights file; without it the model's own.")] = None,
     limit: Annotated[int, typer.Option(min=0, help="Only the first so many samples; 0: all.")] = 0,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Leave out the instructions that hold this word; can be repeated.")
+    ] = None,
     min_pixels: Annotated[int, typer.Option(min=0, help="Smaller masks count as nothing (GRES: 50).")] = 0,
     page: Annotated[Path | None, typer.Option(help="Write a page of figures, successes and failures here.")] = None,
     baseline: Annotated[list[str] | None, typer.Option(help="One more model for the table; can be repeated.")] = None,
@@ -54,6 +57,8 @@ def command(
     def report() -> dict[str, Any]:
         """Of what is done so far."""
         head: dict[str, Any] = {"dataset": dataset.name, "model": model, "device": device, "cores": os.cpu_count()}
+        if without:
+            head["without"] = without
         others = {name: found for name, found in figures.items() if name != model}
         return head | figures[model] | ({"baselines": others} if others else {})
 
@@ -65,7 +70,11 @@ def command(
             write_page(page, report(), gallery, results[model].everything.beliefs())
 
     try:
-        samples = read_dataset(dataset)[: limit or None]
+        avoided = [word.lower() for word in without or ()]
+        every = [s for s in read_dataset(dataset) if not any(word in s.instruction.lower() for word in avoided)]
+        samples = every[: limit or None]
+        if not samples:
+            raise DatasetError(f"No instruction of {dataset} is without {', '.join(avoided)}; leave out fewer.")
         check_models(names, device, weights)
         for file in (json_file, *([page] if page else [])):
             check_file(file)
