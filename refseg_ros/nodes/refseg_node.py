@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -269,12 +270,10 @@ class RefsegNode(LifecycleNode):
 def main(args: list[str] | None = None, model_factory: ModelFactory = load_model) -> int:
     """Run the node until it is told to stop. 0: an ordinary end; 1: a parameter has a value that cannot be."""
     use_large_message_profile()
-    stop, interruptible = threading.Event(), False
+    stop = threading.Event()
 
     def on_signal(*_: Any) -> None:
         stop.set()
-        if interruptible:  # loading a model takes seconds
-            raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
@@ -287,14 +286,17 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
             return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        try:
-            interruptible = not stop.is_set()
-            if interruptible and node.get_parameter("autostart").value and node.trigger_configure() == Success:
-                interruptible = False
+        came_to: list[TransitionCallbackReturn] = []
+        loading = threading.Thread(target=lambda: came_to.append(node.trigger_configure()), daemon=True)
+        if node.get_parameter("autostart").value and not stop.is_set():
+            # Loading a model takes seconds, in native code that does not bear being interrupted: it is left behind.
+            loading.start()
+            while loading.is_alive() and not stop.is_set():
+                loading.join(0.05)
+            if loading.is_alive():
+                node.finalized = True  # between two states no transition leads on; who has asked meanwhile is told
+            elif came_to == [Success] and not stop.is_set():
                 node.trigger_activate()
-        except KeyboardInterrupt:
-            node.finalized = True  # between two states no transition leads on; who has asked meanwhile is told
-        interruptible = False
         while not stop.is_set():
             executor.spin_once(timeout_sec=0.2)
         node.stop(ErrorCode.SHUTDOWN)
@@ -307,6 +309,8 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
             executor.spin_once(timeout_sec=0.05)
         if not node.finalized:
             node.trigger_shutdown()
+    if loading.is_alive():
+        os._exit(0)  # it would wait for the model, or come down with it
     return 0
 
 
