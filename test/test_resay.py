@@ -16,7 +16,7 @@ if importlib.util.find_spec("mujoco") is None:
 from test_expressions import random_scene
 
 from refseg_ros.sim.resay import recovered_pose, resay
-from refseg_ros.sim.stored import load_scene, save_scene
+from refseg_ros.sim.stored import DamagedScene, load_expressions, load_scene, save_scene
 
 
 @pytest.fixture
@@ -78,3 +78,12 @@ def test_the_command_rewords_a_folder(file):
     command = [sys.executable, "-m", "refseg_ros.sim.resay", str(file.parent), "--workers", "1", "--seed", "9"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert "1 scenes have new expressions; 0 kept theirs" in done.stdout
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.99])
+def test_a_damaged_file_is_one_sentence_that_names_it(file, left):
+    content = file.read_bytes()
+    file.write_bytes(content[: int(left * len(content))])
+    for read in (load_scene, load_expressions):
+        with pytest.raises(DamagedScene, match=rf"{file.name} is damaged; delete it"):
+            read(file)

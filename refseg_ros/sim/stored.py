@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -100,17 +102,31 @@ def camera_matrix(arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.floa
     return k
 
 
+class DamagedScene(ValueError):
+    """A training file that cannot be read, in one sentence that says what to do."""
+
+
+@contextmanager
+def _arrays(path: Path) -> Iterator[Mapping[str, npt.NDArray[Any]]]:
+    """The arrays of a training file. Raises DamagedScene, also for what is made of them within."""
+    try:
+        with np.load(path) as data:
+            yield data
+    except (BadZipFile, EOFError, KeyError, ValueError, cv2.error) as error:
+        raise DamagedScene(f"{path} is damaged; delete it and generate the scenes again.") from error
+
+
 def load_scene(path: Path) -> StoredScene:
-    """Read a file that save_scene() wrote. Raises ValueError for a damaged one."""
-    with np.load(path) as data:
+    """Read a file that save_scene() wrote. Raises DamagedScene."""
+    with _arrays(path) as data:
         meta = json.loads(data["meta"].tobytes())
         bgr = cv2.imdecode(data["rgb"], cv2.IMREAD_COLOR)
         depth = cv2.imdecode(data["depth"], cv2.IMREAD_UNCHANGED)
         ids = cv2.imdecode(data["ids"], cv2.IMREAD_UNCHANGED)
         stuff = cv2.imdecode(data["stuff"], cv2.IMREAD_UNCHANGED) if "stuff" in data else None
         k = camera_matrix(data)
-    if bgr is None or depth is None or ids is None:
-        raise ValueError(f"{path} is damaged: delete it and generate the scenes again")
+        if bgr is None or depth is None or ids is None:
+            raise ValueError("a picture cannot be decoded")
     rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     metres = np.asarray(depth, np.float32) / np.float32(1000)
     pose = np.array(meta["t_world_camera"]) if "t_world_camera" in meta else None
@@ -123,6 +139,6 @@ def load_scene(path: Path) -> StoredScene:
 
 
 def load_expressions(path: Path) -> list[dict[str, Any]]:
-    """The expressions of a file that save_scene() wrote, without its pictures."""
-    with np.load(path) as data:
+    """The expressions of a file that save_scene() wrote, without its pictures. Raises DamagedScene."""
+    with _arrays(path) as data:
         return list(json.loads(data["meta"].tobytes())["expressions"])

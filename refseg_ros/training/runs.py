@@ -205,8 +205,12 @@ def run_file(path: Path) -> None:
     import torch
 
     from refseg_ros.models.base import REGISTRY
+    from refseg_ros.sim.stored import DamagedScene
     from refseg_ros.training.checks import check_run
 
     check_run(config, config.target or REGISTRY[name].weights or Path())
     torch.set_num_threads(config.threads)
-    trainer.run(config)
+    try:
+        trainer.run(config)
+    except DamagedScene as error:
+        raise ConfigError(str(error)) from error
