@@ -49,10 +49,10 @@ def _names_a_place(rest: list[str]) -> bool:
 
 def _pronoun_place(low: list[str], verb: str) -> int:
     """Where the words for the thing end: before "in it", whatever that is, but "the plate with circles on it"."""
-    for n in range(min(6, len(low) - 2), 0, -1):  # the longest: "next to it"
-        if low[-1] in ("it", "them") and verb in lex.PLACING and tuple(low[-n - 1 : -1]) in lex.PLACES:
-            return len(low) if "with" in low else len(low) - n - 1
-    return len(low)
+    end = len(low) - 1
+    if low[-1] not in ("it", "them") or verb not in lex.PLACING or "with" in low:
+        return len(low)
+    return next((k for k in range(1, end) if lex.longest(low, k, lex.PLACES) == end - k), len(low))
 
 
 def _where(low: list[str], cuts: list[tuple[int, int]]) -> tuple[int, int]:
