@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ if importlib.util.find_spec("mujoco") is None:
     pytest.skip("the simulated camera needs mujoco (requirements/sim.txt)", allow_module_level=True)
 
 from refseg_ros.cli.main import run as cli
-from refseg_ros.sim import assets, dataset, pool
+from refseg_ros.sim import assets, dataset, generate, pool
 from refseg_ros.sim.catalogue import CATALOGUE
 from refseg_ros.sim.dataset import write_dataset
 from refseg_ros.sim.engine import SceneEngine
@@ -25,6 +26,7 @@ from refseg_ros.sim.panoptic import segments
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.splits import scene_seeds
 from refseg_ros.sim.stored import load_scene, save_scene
+from refseg_ros.sim.workers import RendererFailed, rendered
 
 if not assets.sources():
     pytest.skip("no asset wheel is installed (requirements/assets.txt)", allow_module_level=True)
@@ -177,6 +179,23 @@ def test_a_renderer_that_does_not_start_ends_the_run_with_a_sentence(tmp_path, c
     assert "The renderer does not start" in done.stderr and "requirements/sim.txt" in done.stderr
 
 
+def _killed(engine, job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_renderer_that_is_killed_ends_the_run_with_a_sentence():
+    with pytest.raises(RendererFailed, match=r"memory ran out.*fewer --workers"):
+        list(rendered(_killed, [1, 2, 3], (64, 48), 1))
+
+
+@pytest.mark.parametrize("wrong", [["--size", "640"], ["--size", "0x480"], ["--workers", "0"]])
+def test_the_generator_refuses_what_it_cannot_do(tmp_path, wrong, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["generate", str(tmp_path), "1", *wrong])
+    with pytest.raises(SystemExit):
+        generate.main()
+    assert wrong[0] in capsys.readouterr().err
+
+
 def test_assets_that_are_missing_or_cannot_be_kept_are_said_in_a_sentence(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").touch()
     monkeypatch.setenv("REFSEG_ASSET_CACHE", str(tmp_path / "file" / "x"))
@@ -214,14 +233,14 @@ def test_only_the_three_splits(tmp_path):
 def test_a_dataset_grows_over_what_is_there_and_nothing_else_is_taken_for_it(tmp_path, monkeypatch):
     made = []
 
-    def rendered(function, jobs, size, workers):
+    def as_rendered(function, jobs, size, workers):
         for path, _, numbered in jobs:
             made.extend(n for n, _ in numbered)
             scenes = [{"objects": [], "said": [], "lines": [{"seed": s}], "panoptic": {}} for _, s in numbered]
             path.write_text(json.dumps(scenes))
             yield path
 
-    monkeypatch.setattr(dataset, "rendered", rendered)
+    monkeypatch.setattr(dataset, "rendered", as_rendered)
     assert write_dataset(tmp_path, 13, split="test") == 13
     made.clear()
     assert write_dataset(tmp_path, 25, split="test") == 25

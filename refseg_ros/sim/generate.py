@@ -71,10 +71,12 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("count", type=int)
     parser.add_argument("seed", type=int, nargs="?", default=0, help="of the first; 1000000 and on are validation")
-    parser.add_argument("--size", default="640x480")
+    parser.add_argument("--size", type=_size, default="640x480")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    width, height = (int(n) for n in options.size.split("x"))
+    if options.count < 1 or options.workers < 1:
+        parser.error("count and --workers must be at least 1")
+    width, height = options.size
     try:
         made = generate(options.folder, options.count, options.seed, width, height, options.workers)
     except RuntimeError as error:
@@ -83,6 +85,13 @@ def main() -> int:
         parser.exit(64, f"{error.filename or options.folder}: {error.strerror}; check the path.\n")
     print(f"{made} scenes are new in {options.folder}")
     return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write width and height in pixels, as 640x480")
+    return int(width), int(height)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +21,7 @@ _failed: list[str] = []
 
 
 class RendererFailed(RuntimeError):
-    """No engine could be started; the message says why and what to install."""
+    """No engine could be started, or one was killed; the message says what to do."""
 
 
 def _start(width: int, height: int, unknown: bool) -> None:
@@ -33,14 +35,13 @@ def _start(width: int, height: int, unknown: bool) -> None:
     Finalize(None, _engines[0].close, exitpriority=10)
 
 
-def _work(job: tuple[Callable[[SceneEngine, Any], Any], Any]) -> Any:
+def _work(function: Callable[[SceneEngine, Any], Any], job: Any) -> Any:
     if _failed:
         raise RendererFailed(
             f"The renderer does not start ({_failed[0]}); run bash .ci/system-packages.sh and "
             "pip install -r requirements/sim.txt, or see MUJOCO_GL in MuJoCo's documentation."
         )
-    function, argument = job
-    return function(_engines[0], argument)
+    return function(_engines[0], job)
 
 
 def rendered(
@@ -54,7 +55,15 @@ def rendered(
         return
     assets.prepare()  # here, so that it is done once and fails once
     # Each process renders with an OpenGL context of its own, which a forked copy of ours would not be.
-    with multiprocessing.get_context("spawn").Pool(min(workers, len(jobs)), _start, (*size, unknown)) as pool:
-        yield from pool.imap_unordered(_work, [(function, job) for job in jobs])
-        pool.close()
-        pool.join()
+    spawning = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(min(workers, len(jobs)), spawning, _start, (*size, unknown))
+    try:
+        for done in as_completed([executor.submit(_work, function, job) for job in jobs]):
+            yield done.result()
+    except BrokenProcessPool as error:
+        raise RendererFailed(
+            "A process that renders was killed, most often because memory ran out; run the same command with fewer "
+            "--workers: it goes on where it stopped."
+        ) from error
+    finally:
+        executor.shutdown(cancel_futures=True)
