@@ -1,12 +1,21 @@
-"""Fixtures of the tests over DDS. Nothing of ROS is imported where it is not installed."""
+"""Fixtures of all tests, most of them of those over DDS. Nothing of ROS is imported where it is not installed."""
 
 import os
+import sys
 
 import pytest
 
 # One thread a process, nodes that tests start included: where a core is busy, threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo reads it when it is first imported, whoever does that
+
+
+@pytest.fixture(autouse=True)
+def one_run_a_process():
+    """Accelerate keeps its settings for the life of a process, which a training run is; a test is not."""
+    yield
+    if "accelerate.state" in sys.modules:
+        sys.modules["accelerate.state"].AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")
