@@ -119,6 +119,7 @@ def test_a_run_that_can_be_finished_begins_and_nothing_is_made_before(folder, co
         (lambda f: (f / "out").touch(), "target: {f}/out cannot be written to"),
         (lambda f: (f / "out" / "w.safetensors").mkdir(parents=True), "out/w.safetensors is a folder"),
         (lambda f: _half(f / "work" / "reading.pt"), "work/reading.pt is damaged"),
+        (lambda f: _begun(f / "work" / "language.pt", None), "start: {f}/work/language.pt was begun from something"),
     ],
 )
 def test_what_would_fail_after_hours_is_said_before_the_first_stage(folder, compact, capsys, spoil, said):
@@ -126,6 +127,24 @@ def test_what_would_fail_after_hours_is_said_before_the_first_stage(folder, comp
     assert cli(["train", "--config", str(folder / "compact.yaml")]) == 64
     err = capsys.readouterr().err
     assert said.format(f=folder) in err and err.count("\n") == 1 and compact == []
+
+
+def test_a_run_goes_on_from_what_was_begun_with_the_same(folder, compact):
+    _begun(folder / "work" / "instances.pt", folder / "start.safetensors")
+    assert cli(["train", "--config", str(folder / "compact.yaml")]) == 0 and len(compact) == 1
+
+
+def _begun(checkpoint, start):
+    """A stage trained for one step, from these weights or from nothing."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("accelerate")
+    from refseg_ros.training import loop
+    from refseg_ros.training.config import TrainingConfig
+
+    checkpoint.parent.mkdir()
+    told = TrainingConfig(checkpoint.parents[1] / "scenes", checkpoint.parent, steps=1, start=start)
+    step = lambda m: {"loss": m(torch.ones(4, 2)).pow(2).mean()}  # noqa: E731
+    loop.train(torch.nn.Linear(2, 1), checkpoint.stem, told, step, lambda m: {"figure": 1.0})
 
 
 def _cut(weights):

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from refseg_ros.core.outcome import RequestError
-from refseg_ros.training.kept import load
+from refseg_ros.training.kept import load, of_start
 from refseg_ros.training.runs import ConfigError, RunConfig
 
 
@@ -19,7 +19,11 @@ def check_run(config: RunConfig, target: Path) -> None:
         raise ConfigError(f"target: {target} is a folder; name a weights file in it.")
     for name in config.stages:
         if (checkpoint := config.work / f"{name}.pt").exists():
-            load(checkpoint)
+            state = load(checkpoint)
+            if isinstance(state, dict) and state.get("start", of_start(config.start)) != of_start(config.start):
+                raise ConfigError(
+                    f"start: {checkpoint} was begun from something else; choose another work, or delete it."
+                )
     if config.start is not None:
         from refseg_ros.training.starting import starting_heads
 

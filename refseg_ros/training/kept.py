@@ -65,6 +65,11 @@ def of_files(paths: Sequence[Path]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
+def of_start(start: Path | None) -> str:
+    """Another text for other weights to begin with, none without any."""
+    return hashlib.sha256(start.read_bytes()).hexdigest() if start is not None else ""
+
+
 def of_weights(module: nn.Module) -> str:
     """Another text for other weights."""
     digest = hashlib.sha256()

@@ -14,7 +14,7 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from refseg_ros.training.config import TrainingConfig
-from refseg_ros.training.kept import load, save
+from refseg_ros.training.kept import load, of_start, save
 from refseg_ros.training.runs import ConfigError
 
 REPORT_S = 150  # validation takes seconds, and its time is not training time
@@ -63,11 +63,11 @@ def train(
     running: dict[str, float] = {}
     mark = time.monotonic()
     module.train()
-    share = _share(config, steps, spent)
+    share, begun_from = _share(config, steps, spent), of_start(config.start)
 
     def keep() -> None:
         parts = {"module": module, "optimizer": optimizer, "average": average}
-        held = {"spent": spent, "steps": steps, "curve": curve, "best": best}
+        held = {"spent": spent, "steps": steps, "curve": curve, "best": best, "start": begun_from}
         save(checkpoint, {name: part.state_dict() for name, part in parts.items()} | held)
 
     if share >= 1 and not checkpoint.exists() and accelerator.is_main_process:
