@@ -45,7 +45,7 @@ def test_every_model_is_described_with_licence_and_weights():
     assert {s.name for s in states} == set(base.REGISTRY)
     assert all(s.licence and s.summary and s.weights for s in states)
     assert all(s.problem or s.state for s in states) and all("refseg train" in s.problem for s in states if (
-        "missing" in s.problem and s.name not in ("compact", "single-mask", "colour-name")))  # fmt: skip
+        "missing" in s.problem and s.name not in ("compact", "colour-name")))  # fmt: skip
 
 
 @pytest.mark.parametrize(("card", "said"), [

@@ -116,12 +116,13 @@ REGISTRY = MappingProxyType(
         ),
         "single-mask": ModelEntry(
             "single-mask",
-            "one mask a phrase, made from pixels and words; cannot reject. Train it: config/training/single_mask.yaml",
+            "one mask a phrase, made from pixels and words; cannot reject",
             "Apache-2.0; trained on renderings as compact is",
             _COMPACT_MODULES,
             SINGLE_MASK_WEIGHTS,
             _build_single_mask,
             baseline=True,
+            training="config/training/single_mask.yaml",
         ),
         "qwen3vl_seg": _system(
             "qwen3vl_seg",
