@@ -154,7 +154,8 @@ def test_baselines_are_listed_as_such_and_missing_weights_say_how_to_train(tmp_p
     monkeypatch.chdir(tmp_path)
     listed = {m.name: m for m in models.describe()}
     assert listed["single-mask"].baseline and listed["colour-name"].baseline and not listed["compact"].baseline
-    assert str(SINGLE_MASK_WEIGHTS) in listed["single-mask"].problem and "config/" in listed["single-mask"].summary
+    problem = listed["single-mask"].problem
+    assert str(SINGLE_MASK_WEIGHTS) in problem and "refseg train --config config/training/single_mask.yaml" in problem
     with pytest.raises(RequestError) as caught:
         models.load("single-mask")
     assert caught.value.code is ErrorCode.MODEL_WEIGHTS and str(SINGLE_MASK_WEIGHTS) in caught.value.message

@@ -377,7 +377,7 @@ def test_the_command_writes_the_contracts_json(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--baseline", "single-mask"], "out/baselines/single-mask.safetensors; config/training/ holds a file"),
+        (["--baseline", "single-mask"], "refseg train --config config/training/single_mask.yaml"),
         (["--baseline", "gsva"], "refseg train --config config/training/systems/gsva_compact.yaml"),
         (["--baseline", "nosuch"], "There is no model 'nosuch'"),
         (["--weights", "gone.safetensors"], "gone.safetensors does not exist"),

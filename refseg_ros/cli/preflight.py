@@ -26,7 +26,7 @@ def check_models(names: Iterable[str], device: str, weights: Path | None = None)
         if problems[name].startswith("not installed"):
             raise wrong(f"Model {name!r} cannot be used: {problems[name]}; pip install -r requirements/base.txt.")
         if problems[name] and given is None:
-            how = "" if "refseg train" in problems[name] else "; config/training/ holds a file for refseg train"
+            how = "" if "refseg train" in problems[name] else "; install the package again"
             raise wrong(f"Model {name!r} cannot be used: {problems[name]}{how}.")
         path = given or REGISTRY[name].weights
         if path is not None and read_card(path)["sha256"] != sha256(path):
