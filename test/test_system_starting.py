@@ -16,11 +16,7 @@ from refseg_ros.models.systems.assemble import assemble  # noqa: E402
 from refseg_ros.models.systems.load import build  # noqa: E402
 from refseg_ros.models.systems.parts import PARTS, part_of  # noqa: E402
 from refseg_ros.training.runs import ConfigError  # noqa: E402
-from refseg_ros.training.systems.config import (  # noqa: E402
-    SHIPPED,
-    StartConfig,
-    read_config,
-)
+from refseg_ros.training.systems.config import SHIPPED, StartConfig, read_config  # noqa: E402
 from refseg_ros.training.systems.datasets import DatasetPictures  # noqa: E402
 from refseg_ros.training.systems.starting import SHIPPED_START, halved, take_over  # noqa: E402
 from refseg_ros.training.systems.train import train  # noqa: E402

@@ -26,9 +26,7 @@ from refseg_ros.models.systems.parts import part_of  # noqa: E402
 from refseg_ros.training.runs import ConfigError, run_file  # noqa: E402
 from refseg_ros.training.systems import loop  # noqa: E402
 from refseg_ros.training.systems.batches import Batches  # noqa: E402
-from refseg_ros.training.systems.config import (  # noqa: E402
-    LoraConfig,
-)
+from refseg_ros.training.systems.config import LoraConfig  # noqa: E402
 from refseg_ros.training.systems.datasets import DatasetPictures  # noqa: E402
 from refseg_ros.training.systems.lora import inject, merge  # noqa: E402
 from refseg_ros.training.systems.mixture import MixtureConfig  # noqa: E402

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from refseg_ros.models.weights import sha256
 from refseg_ros.training.runs import ConfigError
 
 Content = TypeVar("Content")
@@ -67,7 +68,7 @@ def of_files(paths: Sequence[Path]) -> str:
 
 def of_start(start: Path | None) -> str:
     """Another text for other weights to begin with, none without any."""
-    return hashlib.sha256(start.read_bytes()).hexdigest() if start is not None else ""
+    return sha256(start) if start is not None else ""
 
 
 def of_weights(module: nn.Module) -> str:
