@@ -1,7 +1,9 @@
 """Systems' training runs on made-up pictures: stages that resume, LoRA, work folders, weights."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from itertools import pairwise
 from types import SimpleNamespace
@@ -71,12 +73,28 @@ def test_the_first_process_says_when_and_writes(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(loop, "agreed", lambda accelerator, seconds: told.append(seconds) or 1e9)
     weights = train(written(tmp_path, folder))
     rows = json.loads((tmp_path / "work" / "curve.json").read_text())
-    assert len(told) == 4 and [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert len(told) == 8 and [row["step"] for row in rows] == [1, 2, 3, 4]
     weights.unlink()
     calls = []
     other = SimpleNamespace(is_main_process=False, wait_for_everyone=lambda: calls.append("met"))
     monkeypatch.setattr("refseg_ros.training.systems.train.processes", lambda: other)
     assert train(tmp_path / "run.yaml") == weights and not weights.exists() and calls == ["met"]
+
+
+def test_two_processes_spend_the_same_minutes(tmp_path, folder):
+    pytest.importorskip("accelerate")
+    file = written(tmp_path, folder)
+    content = json.loads(file.read_text())
+    content["stages"][0] |= {"steps": 1000, "minutes": 0.1}
+    file.write_text(json.dumps(content))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    subprocess.run(
+        [*command, "refseg_ros.training.systems", "--config", str(file)], check=True, timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    (last,) = json.loads((tmp_path / "work" / "curve.json").read_text())
+    assert last["cpu_seconds"] >= 6 and 0 < last["step"] < 1000, "ended by its minutes"
+    assert (tmp_path / "work" / "gsva.safetensors").is_file()
 
 
 def test_a_share_of_the_model_in_each_process_is_refused(tmp_path, folder, monkeypatch):

@@ -74,8 +74,6 @@ def run_stage(
     optimizer = torch.optim.AdamW(groups, betas=stage.betas, weight_decay=stage.weight_decay)
     progress = Progress(stage.name)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: scale_at(step, stage, progress.cpu_seconds))
-    if stage.minutes and accelerator.num_processes > 1:
-        raise ConfigError(f"stage {stage.name}: minutes are for a single process; give several of them steps alone")
     # The schedule is not prepared: Accelerate would step it once for each process.
     step_module, optimizer = accelerator.prepare(module, optimizer)
     accelerator.register_for_checkpointing(progress, schedule)
@@ -110,7 +108,7 @@ def run_stage(
         now, using = time.monotonic(), time.process_time()
         progress.steps += 1
         progress.seconds, mark = progress.seconds + now - mark, now
-        progress.cpu_seconds, used = progress.cpu_seconds + using - used, using
+        progress.cpu_seconds, used = progress.cpu_seconds + agreed(accelerator, using - used), using
         schedule.step()
         # A report is a meeting of all processes: one clock says when.
         if agreed(accelerator, now - last) > config.report or not progress.left(stage):
