@@ -31,12 +31,12 @@ class LoraConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class StageConfig:
-    """steps: of the optimizer; minutes: of processor time, each process's (0: steps alone), so that a busy machine trains as
-    much, and the stage ends with whichever are spent first; rates: learning rate of each part that is trained (PARTS);
-    schedule: "cosine", "linear" or "constant" after warm_up steps; pictures, conversations: pictures of one process in a batch
-    and conversations about each; accumulate: batches in a step; clip: of the gradient's norm; text: "choices" or "all",
-    see step.Step; looking: weight of where words look (CompactVLM); head_losses False: the text alone teaches; mixture:
-    None for the run's; in a file, what differs."""
+    """steps: of the optimizer; minutes: of processor time, each process's (0: steps alone), so that a busy machine
+    trains as much, and the stage ends with whichever are spent first; rates: learning rate of each part that is
+    trained (PARTS); schedule: "cosine", "linear" or "constant" after warm_up steps; pictures, conversations:
+    pictures of one process in a batch and conversations about each; accumulate: batches in a step; clip: of the
+    gradient's norm; text: "choices" or "all", see step.Step; looking: weight of where words look (CompactVLM);
+    head_losses False: the text alone teaches; mixture: None for the run's; in a file, what differs."""
 
     name: str
     steps: int
