@@ -13,9 +13,9 @@ import pytest
 from refseg_ros.core.box_edges import box_corners
 from refseg_ros.core.outcome import Outcome, Verdict
 from refseg_ros.core.types import OrientedBox
-from refseg_ros.demo.page import write_page
+from refseg_ros.demo.page import summary, write_page
 from refseg_ros.demo.requests import KINDS, DemoRequest, choose_requests, missing_kinds
-from refseg_ros.demo.score import Answer, report_entry, score
+from refseg_ros.demo.score import Answer, Grade, report_entry, score
 from refseg_ros.demo.truth import read_truth
 from refseg_ros.demo.view3d import view
 
@@ -83,19 +83,36 @@ def test_right_needs_outcome_verdicts_and_overlap(truth):
     single = DemoRequest("single", "the mug", Outcome.FOUND, (Verdict.FOUND,), (frozenset([0]),))
     good = truth.mask(frozenset([0]))
     right = score(single, answer(single, {0: good}, centroids=[(0, np.array([0, 0, 1.005]))]), truth)
-    assert right.right and right.iou == 1.0 and right.centroid_error_mm == pytest.approx(5.0)
-    assert not score(single, answer(single, {0: ~good}), truth).right
-    assert not score(single, answer(single), truth).right
+    assert right.grade is Grade.RIGHT and right.iou == 1.0 and right.centroid_error_mm == pytest.approx(5.0)
+    assert score(single, answer(single, {0: ~good}), truth).grade is Grade.WRONG
+    assert score(single, answer(single), truth).grade is Grade.WRONG
     absent = answer(single, outcome=Outcome.ABSENT, verdicts=(Verdict.ABSENT,))
-    assert not score(single, absent, truth).right
+    assert score(single, absent, truth).grade is Grade.WRONG
+
+
+def test_undecided_is_neither_right_nor_wrong_and_only_where_nothing_wrong_was_said(truth):
+    both = (frozenset([0]), frozenset([1]))
+    pair = DemoRequest("pair", "the mug and the can", Outcome.FOUND, (Verdict.FOUND,) * 2, both)
+    good = {0: truth.mask(frozenset([0]))}
+    doubt = (Verdict.FOUND, Verdict.UNCERTAIN)
+
+    def grade(masks, verdicts, outcome=Outcome.UNCERTAIN):
+        return score(pair, answer(pair, masks, outcome, verdicts), truth).grade
+
+    assert grade(good, doubt) is Grade.UNDECIDED and grade({}, (Verdict.UNCERTAIN,) * 2) is Grade.UNDECIDED
+    assert grade({}, doubt) is Grade.WRONG, "a mask that is not there is no doubt"
+    assert grade(good, (Verdict.ABSENT, Verdict.UNCERTAIN)) is Grade.WRONG
+    assert grade(good, (Verdict.UNCERTAIN,)) is Grade.WRONG, "half of what was asked was lost"
+    assert grade(good, doubt, Outcome.ERROR) is Grade.WRONG
+    assert summary([{"grade": "right"}, {"grade": "undecided"}]) == "1 of 2 right, 1 undecided"
 
 
 def test_an_error_is_never_a_right_rejection(truth):
     request = next(r for r in choose_requests(truth, 0) if r.kind == "absent")
-    assert score(request, answer(request), truth).right
+    assert score(request, answer(request), truth).grade is Grade.RIGHT
     error = answer(request, outcome=Outcome.ERROR, verdicts=())
     scored = score(request, error, truth)
-    assert not scored.right and scored.iou is None
+    assert scored.grade is Grade.WRONG and scored.iou is None
     assert report_entry(request, error, scored)["outcome"] == "ERROR"
 
 
@@ -111,8 +128,9 @@ def test_the_turning_view_holds_what_is_near_the_boxes_and_their_edges(tmp_path)
     assert xyz[:, 2].max() < 1200 and data["centre_mm"] == [100, 0, 900]
     assert data["boxes"][0]["name"] == "2" and len(data["boxes"][0]["corners_mm"]) == 8 and len(data["edges"]) == 12
     assert view(points[:500], np.zeros((500, 3), np.uint8), []) is None
-    row = {"kind": "single", "instruction": "<b>", "expected": "FOUND", "outcome": "FOUND", "iou": 1.0, "right": True}
-    row |= {"centroid_error_mm": 1.0, "latency_ms": 1.0, "picture": None, "error": None, "objects": [], "view": data}
+    row = {"kind": "single", "instruction": "<b>", "expected": "FOUND", "outcome": "FOUND", "iou": 1.0}
+    row |= {"grade": "right", "centroid_error_mm": 1.0, "latency_ms": 1.0, "picture": None, "error": None}
+    row |= {"objects": [], "view": data}
     write_page(tmp_path / "page.html", [row | {"phrases": [], "expected_verdicts": ["FOUND"]}], "m", 1)
     page = (tmp_path / "page.html").read_text()
     assert "&lt;b&gt;" in page and 'data-view="v1"' in page and "canvas[data-view]" in page

@@ -22,14 +22,16 @@ from rich.table import Table
 from refseg_ros.core.box_edges import box_corners
 from refseg_ros.core.types import OrientedBox
 from refseg_ros.demo.client import DemoClient, DemoTimeout, answer_of, colors_of, points_of
-from refseg_ros.demo.page import jpeg_base64, write_page
+from refseg_ros.demo.page import jpeg_base64, summary, write_page
 from refseg_ros.demo.processes import Processes
 from refseg_ros.demo.requests import DemoRequest, choose_requests, missing_kinds
-from refseg_ros.demo.score import report_entry, score
+from refseg_ros.demo.score import Grade, report_entry, score
 from refseg_ros.demo.truth import SceneTruth
 from refseg_ros.demo.view3d import view
 from refseg_ros.msg import SegmentationResult
 from refseg_ros.nodes.dds import use_large_message_profile
+
+COLOURS = {Grade.RIGHT: "green", Grade.UNDECIDED: "magenta", Grade.WRONG: "red"}
 
 
 def describe_objects(result: SegmentationResult) -> tuple[list[str], list[tuple[int, npt.NDArray[np.float64]]]]:
@@ -126,8 +128,7 @@ def run(out: Path, model: str, seed: int) -> int:
     (out / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
     write_page(out / "index.html", rows, used_model, frames)
     console.print(_table(rows))
-    right = sum(bool(r["right"]) for r in rows)
-    console.print(f"[bold]3/3[/] {right} of {len(rows)} right. Open {out}/index.html; figures in {out}/report.json;")
+    console.print(f"[bold]3/3[/] {summary(rows)}. Open {out}/index.html; figures in {out}/report.json;")
     console.print(f"    the run as a bag in {bag} (any rosbag2 or MCAP tool).")
     return 0
 
@@ -148,7 +149,7 @@ def ask_and_score(client: DemoClient, request: DemoRequest, truth: SceneTruth, s
 
 
 def _line(number: int, row: dict[str, Any]) -> str:
-    mark = "[green]right[/]" if row["right"] else "[red]wrong[/]"
+    mark = f"[{COLOURS[row['grade']]}]{row['grade']}[/]"
     said = f"{row['outcome']} (expected {row['expected']})" if row["outcome"] != row["expected"] else row["outcome"]
     return f"  {number:2d}. {row['instruction'] or '(empty)'}: {said}, {row['latency_ms']:.0f} ms, {mark}"
 
@@ -165,7 +166,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
             "" if r["iou"] is None else f"{r['iou']:.2f}",
             "" if r["centroid_error_mm"] is None else f"{r['centroid_error_mm']:.0f} mm",
             f"{r['latency_ms']:.0f} ms",
-            "right" if r["right"] else "wrong",
+            r["grade"],
         )
     return table
 
