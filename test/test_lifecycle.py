@@ -16,7 +16,7 @@ pytest.importorskip("rclpy", reason="needs rclpy and the built messages (make se
 from helpers.fake_model import ColourModel
 from helpers.robot import ENVIRONMENT, ERROR, FOUND
 from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import String
 
@@ -48,7 +48,7 @@ def test_what_inactive_means(quick):
     inactive = quick.ask("the red thing")
     assert (inactive.outcome, inactive.error_code) == (ERROR, "NOT_ACTIVE")
     assert change(quick, Transition.TRANSITION_CLEANUP)
-    assert quick.call(quick.state, GetState.Request()).current_state.id == State.PRIMARY_STATE_UNCONFIGURED
+    assert quick.lifecycle_state() == State.PRIMARY_STATE_UNCONFIGURED
     unconfigured = quick.ask("the red thing")
     assert (unconfigured.outcome, unconfigured.error_code) == (ERROR, "NOT_ACTIVE")
     for transition in UP:

@@ -262,8 +262,7 @@ def test_a_model_that_does_not_load_leaves_the_node_alive(robot):
         env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert robot.until(lambda: robot.state.service_is_ready(), 30)
-    state = robot.call(robot.state, GetState.Request(), 30).current_state
-    assert state.id == State.PRIMARY_STATE_UNCONFIGURED
+    assert robot.lifecycle_state() == State.PRIMARY_STATE_UNCONFIGURED
     robot.process.send_signal(signal.SIGINT)
     assert "/nowhere/w.safetensors does not exist" in robot.process.communicate(timeout=20)[1]
     robot.process = None

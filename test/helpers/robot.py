@@ -138,6 +138,19 @@ class Robot:
         assert self.until(future.done, seconds), "no answer"
         return future.result()
 
+    def lifecycle_state(self):
+        """The node's state; asked again where the answer went nowhere, as a first one may (see ready)."""
+        answers = []
+
+        def answered():
+            future = self.state.call_async(GetState.Request())
+            if self.until(future.done, 3):
+                answers.append(future.result().current_state.id)
+            return bool(answers)
+
+        assert self.until(answered, 30), "no answer"
+        return answers[-1]
+
     def ready(self):
         """Until both ways of asking are answered. Discovery has two directions: a server that is seen may not see us
         yet, and its first answer then goes nowhere; the camera's topics may come later still."""
