@@ -31,8 +31,7 @@ class Answer:
 
 
 class Grade(StrEnum):
-    """UNDECIDED: the node said that it does not know, and nothing that is wrong. A robot then asks, and takes
-    nothing."""
+    """UNDECIDED: the node said that it does not know, and nothing that is wrong; a robot can ask again."""
 
     RIGHT = "right"
     UNDECIDED = "undecided"
