@@ -45,7 +45,7 @@ def test_one_pass_and_the_cache_say_the_same(backbone, vision):
 
 @torch.no_grad()
 def test_a_glance_sees_the_place_that_is_like_the_word_and_where_that_is():
-    glance = Glance(width=8, reach=4, fold=2, index=0)
+    glance = Glance(width=8, reach=4, fold=2, across=10, index=0)
     for parameter in glance.parameters():
         torch.nn.init.zeros_(parameter)
     glance.log_scale.fill_(5.0)

@@ -28,7 +28,7 @@ from refseg_ros.models.heads.mllmseg.dysample import DySample  # noqa: E402
 from refseg_ros.models.heads.mllmseg.released import CONSTANT, NAMES, PREFIX  # noqa: E402
 from refseg_ros.models.losses import iou  # noqa: E402
 
-SMALL = {"channels": CHANNELS, "strides": STRIDES, "width": 32, "heads": 2, "feedforward": 32}
+SMALL = {"channels": CHANNELS, "strides": STRIDES, "stride": 16, "cell": 4, "width": 32, "heads": 2, "feedforward": 32}
 
 
 def head(**changes):

@@ -106,6 +106,16 @@ def test_a_share_of_the_model_in_each_process_is_refused(tmp_path, folder, monke
         train(written(tmp_path, folder))
 
 
+def test_only_what_draws_boxes_is_taught_to_draw_them(tmp_path, folder):
+    pytest.importorskip("accelerate")
+    told = {"name": "draw", "steps": 2, "rates": {"head": 0.001}, "teach": "masks", "pictures": 2, "conversations": 1}
+    with pytest.raises(ConfigError, match="for box_decoder"):
+        train(written(tmp_path, folder, stages=[told]))
+    train(written(tmp_path, folder, model="box_decoder", stages=[told]))
+    (row,) = json.loads((tmp_path / "work" / "curve.json").read_text())
+    assert row["step"] == 2 and {"val_bce", "val_dice", "val_iou", "val_total"} == {k for k in row if k[:4] == "val_"}
+
+
 def test_the_full_scale_runs_its_stages_on_a_checkpoint(tmp_path, folder):
     """As published: LoRA, merged; then the whole language model; half precision. Only the size is not real."""
     pytest.importorskip("accelerate")

@@ -45,6 +45,7 @@ def test_a_variant_is_laid_over_its_file(tmp_path, folder):
     ({"stages": [{"name": "x", "steps": 0, "rates": {"head": 1}}]}, "steps"),
     ({"stages": [{"name": "x", "steps": 1, "rates": {"head": 1}, "lora": {"rank": 0, "alpha": 1}}]}, "lora"),
     ({"stages": [{"name": "x", "steps": 1, "rates": {"head": "1e-5"}}]}, "1.0e-5"),
+    ({"stages": [{"name": "x", "steps": 1, "rates": {"head": 1}, "teach": "songs"}]}, "teach must be"),
     ({"stages": [{"name": "x", "steps": "2", "rates": {"head": 1}}]}, "steps must be of type int"),
     ({"stages": [{"name": "x", "steps": 1, "rates": {"head": 1}, "mixture": {"sentences": 0}}]}, "mixture"),
     ({"mixture": {"sentences": 0}}, "mixture"), ({"mixture": {"absent": 2}}, "absent"), ({"precision": "fp8"}, "fp8"),

@@ -1,6 +1,6 @@
 """A small autoregressive vision-language model of our own, trainable on two CPU cores.
 
-Frozen EfficientNet-Lite0 features enter a causal decoder as a prefix of one token per 32 x 32 pixels; words enter
+Frozen EfficientNet-Lite0 features enter a causal decoder as a prefix of one token per 16 x 16 pixels; words enter
 through MiniLM's frozen embeddings and leave through them. Special tokens, digits and the end have rows of their own.
 
 The tower sees the picture at FINE times the size that everything else counts in: what ImageNet's features know of a
@@ -30,11 +30,12 @@ from refseg_ros.models.compact.language import TextEncoder
 
 SPECIALS = (*boxes.SPECIALS, *rejections.SPECIALS, *caption.SPECIALS)
 LONG_SIDE = 320  # of an image in pixels; the tower sees it FINE times as large
-STRIDE, FINE = 32, 2
+STRIDE, TOKEN, FINE = 32, 16, 2  # sides are multiples of the first; image tokens are as large as the second
 LITTLE = 0.01  # spread of the weights by which new layers are heard, at first
-COLOURS = 3 * 4 * 4  # a token's mean colours in cells of 8 x 8 pixels
+COLOURS = 3 * 4 * 4  # a token's mean colours in cells of 4 x 4 pixels
+ACROSS = LONG_SIDE // TOKEN  # image tokens along a long side
 GLANCE, FOLD = 64, 2  # channels that a glance compares, and places across an image token
-LOOK = 4 * sum(CHANNELS[1:]) + COLOURS
+LOOK = 4 * CHANNELS[1] + 4 * CHANNELS[2] + 2 * CHANNELS[3] + COLOURS
 TEMPLATE = Template(before="", after="[CLS]{question}[SEP]")
 
 
@@ -106,7 +107,7 @@ class WordHead(nn.Module):
 
 class CompactVLM(Backbone):
     """Maps at strides 4, 8, 16, 32 of a long side of 320, the tower's own at twice those of its input; one image token
-    per 32 x 32 pixels."""
+    per 16 x 16 pixels."""
 
     channels = (*CHANNELS[1:], CHANNELS[3])
     template = TEMPLATE
@@ -155,7 +156,7 @@ class CompactVLM(Backbone):
         for layer in new:
             for linear in (layer.self_attn.o_proj, layer.mlp.down_proj):
                 nn.init.normal_(linear.weight, std=LITTLE)
-        glance = Glance(config.width, GLANCE, FOLD, config.layers + 1)
+        glance = Glance(config.width, GLANCE, FOLD, ACROSS, config.layers + 1)
         self._decoder.layers = layers[: config.layers].append(GlanceStack(new[0], glance, new[2:]))
 
     @property
@@ -189,12 +190,14 @@ class CompactVLM(Backbone):
         self, maps: tuple[Tensor, ...], image_bchw: Tensor, geometries: Sequence[Geometry]
     ) -> VisionFeatures:
         """As see(), with maps that were kept from before. image: 0..1, in the geometries' padded size."""
+        fine, middle, deep = maps
+        around = F.avg_pool2d(deep, 3, 1, 1, count_include_pad=False)
+        quarters = [F.pixel_unshuffle(m, 2) for m in (F.avg_pool2d(fine, 2), middle)]
         # ImageNet's features know little of colour, which people name often.
-        colours = F.pixel_unshuffle(4 * F.avg_pool2d(image_bchw, 8) - 2, 4)
-        halves = [F.avg_pool2d(m, times) if times > 1 else m for m, times in zip(maps, (4, 2, 1), strict=True)]
-        seen = torch.cat([*(F.pixel_unshuffle(m, 2) for m in halves), colours], 1)
+        colours = F.pixel_unshuffle(4 * F.avg_pool2d(image_bchw, 4) - 2, 4)
+        seen = torch.cat([*quarters, deep, around, colours], 1)
         grid = (seen.shape[2], seen.shape[3])
-        tokens = self.look(seen.flatten(2).transpose(1, 2)) + self.place(where(grid).to(seen.device))
+        tokens = self.look(seen.flatten(2).transpose(1, 2)) + self.place(where(grid, ACROSS).to(seen.device))
         return VisionFeatures(
             maps=(*maps, F.avg_pool2d(maps[2], 2)), image_bchw=image_bchw, geometries=tuple(geometries),
             tokens_blc=tokens, token_grid=grid,

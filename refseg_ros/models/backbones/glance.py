@@ -42,16 +42,16 @@ class GlanceStack(nn.Module):
 
 class Glance(nn.Module):
     """One attention from words to the places of the picture, without positions. reach: channels that are compared;
-    fold: each image token stands for fold x fold places. index: of its layer in the cache, where the image's keys and
-    values stand.
+    fold: each image token stands for fold x fold places; across: image tokens along a long side. index: of its layer
+    in the cache, where the image's keys and values stand.
 
     A place's weight is a softmax over scaled cosines. One more place has a logit of 0 and stands for "nowhere": its
     weight says how much of `nowhere` is heard, and takes nothing from what the others say.
     """
 
-    def __init__(self, width: int, reach: int, fold: int, index: int) -> None:
+    def __init__(self, width: int, reach: int, fold: int, across: int, index: int) -> None:
         super().__init__()
-        self.reach, self.fold, self.index = reach, fold, index
+        self.reach, self.fold, self.across, self.index = reach, fold, across, index
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.query = nn.Linear(width, reach)
         self.key = nn.Linear(width, fold**2 * reach)
@@ -96,7 +96,7 @@ class Glance(nn.Module):
     def _values(self, image_nlc: Tensor, grid: Size) -> Tensor:
         """(n, l, fold^2 c): what each place has to say, with where it is."""
         rows, columns = grid
-        places = where((rows * self.fold, columns * self.fold), 10 * self.fold).to(image_nlc)
+        places = where((rows * self.fold, columns * self.fold), self.across * self.fold).to(image_nlc)
         folded = places.unflatten(0, (rows, self.fold, columns, self.fold)).transpose(1, 2)
         return self.value(image_nlc) + self.place(folded.flatten(0, 1).flatten(1, 2)).flatten(1)
 
@@ -111,7 +111,7 @@ class Glance(nn.Module):
         return heard + torch.sigmoid(-logits.logsumexp(-1, keepdim=True)) * self.nowhere
 
 
-def where(grid: Size, unit: int = 10) -> Tensor:
+def where(grid: Size, unit: int) -> Tensor:
     """(l, 32): sines and cosines of each cell's centre, in shares of `unit` cells, at eight frequencies."""
     y, x = ((torch.arange(n) + 0.5) / unit for n in grid)
     places = torch.stack(torch.meshgrid(y, x, indexing="ij"), -1).flatten(0, 1)

@@ -17,7 +17,7 @@ from torch import Tensor
 from refseg_ros.models.answers import boxes, plain
 from refseg_ros.models.answers.boxes import BoxEntry
 from refseg_ros.models.answers.grammar import Symbol
-from refseg_ros.models.backbones.base import Backbone, Prefix
+from refseg_ros.models.backbones.base import Backbone, Prefix, VisionFeatures
 from refseg_ros.models.backbones.geometry import Geometry
 from refseg_ros.models.heads.box_prompt import BoxPromptConfig, BoxPromptHead, LossWeights, losses, pointing_loss
 from refseg_ros.models.heads.prompted import PromptedEncoded
@@ -28,8 +28,6 @@ from refseg_ros.models.systems.system import Conversation, PhraseAnswer, Said, T
 BOXES, PRESENCE, CAPTION = "boxes", "presence", "caption"
 ENTRY_TOKENS = 64  # an entry's tokens but for its label, at the most
 MOST_CAPTION_TOKENS = 60
-LIST = "Is this there: "  # and phrases, each asked about on its own
-APART = "; "
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +69,10 @@ class BoxDecoder(WordListSystem):
         return self.question(f"Boxes as JSON of all of these: {', '.join(names)}", labels, grammar, BOXES)
 
     def converse_about_presence(self, phrases: Sequence[str]) -> Conversation:
-        """Whether something fits each of these: the cheapest question that teaches what phrases mean."""
+        """Whether something fits each of these: the cheapest question that teaches what phrases mean. They stand in the
+        answer alone."""
         labels = self.spelled(phrases)
-        return self.question(LIST + APART.join(labels), labels, plain.presence(len(phrases)), PRESENCE)
+        return self.question("Is this there?", labels, plain.presence(labels), PRESENCE)
 
     def converse_to_caption(self) -> Conversation:
         """What can be seen."""
@@ -93,7 +92,7 @@ class BoxDecoder(WordListSystem):
         if conversation.kind == CAPTION:
             return plain.write(self.backbone.vocabulary.spell(truth.caption).rstrip(" ."))
         if conversation.kind == PRESENCE:
-            return plain.write(plain.AND.join(plain.YES if len(m) else plain.NO for m in truth.masks))
+            return plain.write(plain.presence_text(conversation.labels, [bool(len(m)) for m in truth.masks]))
         entries = [BoxEntry(thousandths(m, truth.geometry, self.step), k) for k, m in self._named(truth)]
         return boxes.write(entries, conversation.labels, False)
 
@@ -102,16 +101,42 @@ class BoxDecoder(WordListSystem):
         return [(k, m) for k, masks in enumerate(truth.masks) for m in with_cells(masks)][: self.most]
 
     def meant(self, conversation: Conversation, truth: Truth, said: Said) -> list[tuple[list[int], Tensor]]:
-        asked = [([end], _union(m)) for end, m in zip(_ends(conversation), truth.masks, strict=False)]
+        asked = [([end], _union(m)) for end, m in zip(self._ends(conversation, said), truth.masks, strict=False)]
         written = [m for _, m in self._named(truth)] if conversation.kind == BOXES else []
         corners = corner_tokens(said, self.backbone.vocabulary) if written else []
         return asked + [([said.asked + at - 1 for at in c], m) for c, m in zip(corners, written, strict=True)]
 
+    def _ends(self, conversation: Conversation, said: Said) -> list[int]:
+        """The tokens that the pointer reads: of presence, each label's last in the answer; of one phrase, the
+        question's; none of a word list, whose answer says it all."""
+        if conversation.kind == BOXES and len(conversation.labels) == 1:
+            return [said.asked - 1]
+        if conversation.kind != PRESENCE:
+            return []
+        tokens = [s if isinstance(s, bytes) else b"" for s in self.backbone.vocabulary.symbols(said.ids)]
+        return [said.asked + at for at in plain.label_ends(conversation.labels, tokens)]
+
     def look(self, prefix: Prefix) -> Looked:
-        width, height = prefix.vision.geometries[0].padded
+        return Looked(self._encoded(prefix.vision), prefix.image_states_bchw, prefix.vision.geometries)
+
+    def _encoded(self, vision: VisionFeatures) -> PromptedEncoded:
+        width, height = vision.geometries[0].padded
         grid = (height // self.config.stride, width // self.config.stride)
-        encoded = self.head.encode(prefix.vision.maps, grid)  # type: ignore[operator]
-        return Looked(encoded, prefix.image_states_bchw, prefix.vision.geometries)
+        encoded: PromptedEncoded = self.head.encode(vision.maps, grid)  # type: ignore[operator]
+        return encoded
+
+    def drawing_losses(self, vision: VisionFeatures, masks: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What the decoder alone is taught: to draw each picture's masks (n, h, w) from the boxes around them."""
+        drawn = [with_cells(own) for own in masks]
+        corners = [
+            normalised_boxes([thousandths(m, geometry, self.step) for m in own], geometry)
+            for own, geometry in zip(drawn, vision.geometries, strict=True)
+        ]
+        images = torch.tensor([n for n, own in enumerate(drawn) for _ in own], dtype=torch.long)
+        where, device = torch.cat(corners), vision.tokens_blc.device
+        output = self.head.decode(self._encoded(vision), where.to(device), images.to(device))  # type: ignore[operator]
+        truth = [m for own in drawn for m in own]
+        return losses(output, torch.stack(truth) if truth else torch.zeros_like(output.logits_nhw), self.weights)
 
     def _decoded(self, looked: Looked, rows: Sequence[int], said: Sequence[Said]) -> Any:
         device = looked.image_states_bchw.device
@@ -159,7 +184,7 @@ class BoxDecoder(WordListSystem):
         pointed = [
             (n, said[n].states[end], mask)
             for n, conversation in enumerate(conversations)
-            for end, mask in zip(_ends(conversation), truths[n].masks, strict=False)
+            for end, mask in zip(self._ends(conversation, said[n]), truths[n].masks, strict=False)
         ]
         if self.weights.pointing and pointed:
             states = torch.stack([state for _, state, _ in pointed])
@@ -168,19 +193,6 @@ class BoxDecoder(WordListSystem):
             logits = self.head.point(looked.image_states_bchw, states, where)  # type: ignore[operator]
             parts["pointing"] = self.weights.pointing * pointing_loss(logits, masks)
         return parts
-
-
-def _ends(conversation: Conversation) -> list[int]:
-    """The tokens that the pointer reads: of a list's phrases, each one's last; of one phrase, the question's; none of a
-    word list, whose answer says it all."""
-    if conversation.kind != PRESENCE:
-        return [len(conversation.question) - 1] if len(conversation.labels) == 1 else []
-    ends, at = [], len(LIST)
-    for label in conversation.labels:
-        at += len(label)
-        ends.append(max(n for n, (low, high) in enumerate(conversation.offsets) if low < at and high > 0))
-        at += len(APART)
-    return ends
 
 
 def _union(masks_nhw: Tensor) -> Tensor:

@@ -35,8 +35,9 @@ class StageConfig:
     trains as much, and the stage ends with whichever are spent first; rates: learning rate of each part that is
     trained (PARTS); schedule: "cosine", "linear" or "constant" after warm_up steps; pictures, conversations:
     pictures of one process in a batch and conversations about each; accumulate: batches in a step; clip: of the
-    gradient's norm; text: "choices" or "all", see step.Step; looking: weight of where words look (CompactVLM);
-    head_losses False: the text alone teaches; mixture: None for the run's; in a file, what differs."""
+    gradient's norm; teach: "answers"; "words", see aligning.WordAlignment; "masks", see drawing.MaskDrawing; text:
+    "choices" or "all", see step.Step; looking: weight of where words look (CompactVLM); head_losses False: the text
+    alone teaches; mixture: None for the run's; in a file, what differs."""
 
     name: str
     steps: int
@@ -56,6 +57,7 @@ class StageConfig:
     looking: float = 1.0
     head_losses: bool = True
     gradient_checkpointing: bool = False
+    teach: str = "answers"
     mixture: MixtureConfig | None = None
 
     def __post_init__(self) -> None:
@@ -74,6 +76,8 @@ class StageConfig:
             raise ConfigError(f"stage {self.name}: schedule must be cosine, linear or constant, not {self.schedule!r}")
         if self.text not in ("choices", "all"):
             raise ConfigError(f"stage {self.name}: text must be choices or all, not {self.text!r}")
+        if self.teach not in ("answers", "words", "masks"):
+            raise ConfigError(f"stage {self.name}: teach must be answers, words or masks, not {self.teach!r}")
         if self.gradient_checkpointing and self.conversations != 1:
             raise ConfigError(f"stage {self.name}: gradient_checkpointing needs conversations: 1")
 

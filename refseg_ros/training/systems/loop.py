@@ -11,13 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from refseg_ros.models.systems.box_decoder import BoxDecoder
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.systems.system import System
 from refseg_ros.training.loop import agreed, draw_curve, processes
 from refseg_ros.training.runs import ConfigError
+from refseg_ros.training.systems.aligning import WordAlignment
 from refseg_ros.training.systems.batches import Batches
 from refseg_ros.training.systems.claiming import claim
 from refseg_ros.training.systems.config import StageConfig, SystemTrainingConfig
+from refseg_ros.training.systems.drawing import MaskDrawing
 from refseg_ros.training.systems.lora import inject, merge
 from refseg_ros.training.systems.step import Step
 
@@ -67,7 +70,7 @@ def run_stage(
             "choose plain multi-GPU training in accelerate config"
         )
     set_seed(config.seed + number)
-    module = Step(system, stage.text, stage.text_weight, stage.gradient_checkpointing, stage.head_losses, stage.looking)
+    module = _lesson(system, stage)
     if stage.gradient_checkpointing:
         system.backbone.decoder.gradient_checkpointing_enable()  # type: ignore[operator]
     groups = trained_groups(system, stage)
@@ -127,6 +130,17 @@ def run_stage(
         _save_finished(system, done)
     accelerator.free_memory()
     merge(tuner)
+
+
+def _lesson(system: System, stage: StageConfig) -> nn.Module:
+    """What gives a batch's losses."""
+    if stage.teach == "words":
+        return WordAlignment(system)
+    if stage.teach == "masks":
+        if not isinstance(system, BoxDecoder):
+            raise ConfigError(f"stage {stage.name}: teach: masks is for box_decoder, which draws what is in a box")
+        return MaskDrawing(system)
+    return Step(system, stage.text, stage.text_weight, stage.gradient_checkpointing, stage.head_losses, stage.looking)
 
 
 def trained_groups(system: System, stage: StageConfig) -> list[dict[str, Any]]:

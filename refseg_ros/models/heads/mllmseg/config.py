@@ -83,7 +83,6 @@ def compact(language_width: int, **changes: object) -> MLLMSegConfig:
     """CompactVLM's maps: trains on two cores. changes: any other field."""
     small = {
         "channels": (40, 112, 320, 320), "strides": (4, 8, 16, 32), "width": 128, "heads": 4, "feedforward": 128,
-        "dropout": 0.0, "stride": 16, "cell": 4,
-        "prior": 0.03,
+        "dropout": 0.0, "stride": 8, "cell": 2, "prior": 0.03,
     }  # fmt: skip
     return MLLMSegConfig(language_width=language_width, **{**small, **changes})  # type: ignore[arg-type]
