@@ -24,7 +24,7 @@ from refseg_ros.core.report import write_json
 from refseg_ros.models.heads import gsva, mllmseg, mvp_lm, qwen3vl_seg
 
 HEIGHT, WIDTH, CHANNELS, LANGUAGE, MANY = 256, 320, (40, 112, 320, 320), 256, 5
-GRID = (HEIGHT // 16, WIDTH // 16)
+GRID = (HEIGHT // 16, WIDTH // 16)  # of image tokens, and of the map that GSVA reads
 Decode = Callable[[Any, int], Any]
 
 
@@ -49,7 +49,7 @@ def _whose(phrases: int) -> Tensor:
 def cases() -> list[Case]:
     """One object a phrase, answered by each head."""
     torch.manual_seed(0)
-    maps, states, rgb = _maps(), torch.randn(1, LANGUAGE, HEIGHT // 32, WIDTH // 32), torch.rand(1, 3, HEIGHT, WIDTH)
+    maps, states, rgb = _maps(), torch.randn(1, LANGUAGE, *GRID), torch.rand(1, 3, HEIGHT, WIDTH)
     phrases, boxes = torch.randn(MANY, LANGUAGE), 0.3 + 0.4 * torch.rand(MANY, 1, 4)
     first = qwen3vl_seg.Qwen3VLSegHead(qwen3vl_seg.compact(LANGUAGE)).eval()
     second = gsva.GSVAHead(gsva.compact(LANGUAGE)).eval()
