@@ -192,6 +192,17 @@ def test_stages_train_their_parts_at_their_rates(system):
     assert trained == {"head", "connector"}
 
 
+def test_named_parameters_stay_as_they_are(system):
+    name = next(n for n, _ in system.named_parameters() if n.startswith("head."))
+    loop.trained_groups(system, stage(rates={"head": 1e-3}, frozen=(name,)))
+    frozen = {n for n, p in system.named_parameters() if n.startswith("head.") and not p.requires_grad}
+    assert frozen == {name}
+    with pytest.raises(ConfigError, match="frozen names head"):
+        loop.trained_groups(system, stage(rates={"head": 1e-3}, frozen=("head.nothing",)))
+    with pytest.raises(ConfigError, match="frozen must be a list"):
+        stage(frozen="head.no_mask")
+
+
 def test_schedules_warm_up_and_come_down():
     for kind in ("cosine", "linear"):
         rates = [loop.scale_at(n, stage(steps=100, warm_up=10, schedule=kind)) for n in range(101)]

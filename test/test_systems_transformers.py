@@ -1,5 +1,7 @@
 """Each published system on tiny random models of its own transformers classes: free-running, taught, half precision."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,10 +16,13 @@ from refseg_ros.core.protocol import Thresholds  # noqa: E402
 from refseg_ros.core.types import Frame  # noqa: E402
 from refseg_ros.models.systems.assemble import KINDS  # noqa: E402
 from refseg_ros.models.systems.model import SystemModel  # noqa: E402
+from refseg_ros.models.systems.parts import part_of  # noqa: E402
 from refseg_ros.models.systems.system import Truth  # noqa: E402
 from refseg_ros.training.systems.batches import Batch  # noqa: E402
+from refseg_ros.training.systems.config import read_config  # noqa: E402
 from refseg_ros.training.systems.step import Step  # noqa: E402
 
+CONFIGS = Path(__file__).parent.parent / "config" / "training" / "systems"
 BACKBONES = {"qwen3vl_seg": "qwen3_vl", "gsva": "llava_sam", "mllmseg": "internvl", "mvp_lm": "phi_swin"}
 HEADS = {
     "qwen3vl_seg": {"width": 32, "layers": 1, "pixel_width": 16, "stem_width": 8},
@@ -117,3 +122,6 @@ def test_each_is_built_at_its_published_size(name, backbone_millions, head_milli
 
     assert backbone_millions[0] <= millions(system.backbone) <= backbone_millions[1]
     assert head_millions[0] <= millions(system.head) <= head_millions[1], millions(system.head)
+    names = [n for n, _ in system.named_parameters()]
+    for stage in read_config(CONFIGS / f"{name}_full.yaml").stages:
+        assert set(stage.rates) <= {part_of(n) for n in names} and set(stage.frozen) <= set(names)

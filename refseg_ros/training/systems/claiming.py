@@ -43,7 +43,8 @@ def _shaping(config: SystemTrainingConfig) -> dict[str, Any]:
     }  # fmt: skip
     for stage in config.stages:
         lora = None if stage.lora is None else asdict(stage.lora)
-        shaping[f"stages.{stage.name}"] = {"trained": sorted(stage.rates), "lora": lora}
+        frozen = {"frozen": sorted(stage.frozen)} if stage.frozen else {}
+        shaping[f"stages.{stage.name}"] = {"trained": sorted(stage.rates), "lora": lora, **frozen}
     return json.loads(json.dumps(shaping))  # type: ignore[no-any-return]
 
 

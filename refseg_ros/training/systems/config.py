@@ -33,15 +33,17 @@ class LoraConfig:
 class StageConfig:
     """steps: of the optimizer; minutes: of processor time, each process's (0: steps alone), so that a busy machine
     trains as much, and the stage ends with whichever are spent first; rates: learning rate of each part that is
-    trained (PARTS); schedule: "cosine", "linear" or "constant" after warm_up steps; pictures, conversations:
-    pictures of one process in a batch and conversations about each; accumulate: batches in a step; clip: of the
-    gradient's norm; teach: "answers"; "words", see aligning.WordAlignment; "masks", see drawing.MaskDrawing; text:
-    "choices" or "all", see step.Step; looking: weight of where words look (CompactVLM); head_losses False: the text
-    alone teaches; mixture: None for the run's; in a file, what differs."""
+    trained (PARTS); frozen: names of parameters in those parts that stay as they are; schedule: "cosine", "linear"
+    or "constant" after warm_up steps; pictures, conversations: pictures of one process in a batch and conversations
+    about each; accumulate: batches in a step; clip: of the gradient's norm; teach: "answers"; "words", see
+    aligning.WordAlignment; "masks", see drawing.MaskDrawing; text: "choices" or "all", see step.Step; looking:
+    weight of where words look (CompactVLM); head_losses False: the text alone teaches; mixture: None for the run's;
+    in a file, what differs."""
 
     name: str
     steps: int
     rates: Mapping[str, float]
+    frozen: tuple[str, ...] = ()
     minutes: float = 0.0
     lora: LoraConfig | None = None
     schedule: str = "cosine"
@@ -72,6 +74,8 @@ class StageConfig:
         wrong = [p for p in self.rates if p not in PARTS]
         if wrong or not self.rates or min(self.rates.values()) <= 0:
             raise ConfigError(f"stage {self.name}: rates are positive, of {', '.join(PARTS)}, not {dict(self.rates)}")
+        if not isinstance(self.frozen, tuple) or not all(isinstance(name, str) for name in self.frozen):
+            raise ConfigError(f"stage {self.name}: frozen must be a list of parameters' names, not {self.frozen!r}")
         if self.schedule not in ("cosine", "linear", "constant"):
             raise ConfigError(f"stage {self.name}: schedule must be cosine, linear or constant, not {self.schedule!r}")
         if self.text not in ("choices", "all"):
@@ -232,8 +236,9 @@ def _stage(row: Any, mixture: Mapping[str, Any]) -> StageConfig:
         if "targets" in lora:
             lora["targets"] = tuple(lora["targets"])
         values["lora"] = _made(LoraConfig, lora, "lora")
-    if "betas" in values:
-        values["betas"] = tuple(values["betas"])
+    for name in ("betas", "frozen"):
+        if isinstance(values.get(name), list):
+            values[name] = tuple(values[name])
     return _made(StageConfig, values, f"stage {values.get('name', '?')}")
 
 

@@ -152,7 +152,7 @@ def trained_groups(system: System, stage: StageConfig) -> list[dict[str, Any]]:
     for name, parameter in system.named_parameters():
         adapter = "lora_" in name
         part = "language" if adapter else part_of(name)
-        frozen = stage.lora is not None and part == "language" and not adapter
+        frozen = name in stage.frozen or (stage.lora is not None and part == "language" and not adapter)
         parameter.requires_grad_(part in stage.rates and not frozen)
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
@@ -160,6 +160,9 @@ def trained_groups(system: System, stage: StageConfig) -> list[dict[str, Any]]:
     missing = [p for p in stage.rates if p not in chosen]
     if missing:
         raise ConfigError(f"stage {stage.name}: rates name {missing[0]}, of which this system has no parameters")
+    unknown = sorted(set(stage.frozen) - {name for name, _ in system.named_parameters()})
+    if unknown:
+        raise ConfigError(f"stage {stage.name}: frozen names {unknown[0]}, a parameter that this system does not have")
     return [{"params": parameters, "lr": stage.rates[part]} for part, parameters in chosen.items()]
 
 
