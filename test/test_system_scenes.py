@@ -54,6 +54,35 @@ def test_what_is_said_of_a_scene_is_what_the_scene_holds(folder, pictures, backb
             assert abs(float(mask.sum()) - area) <= 0.1 * area + 12, segment.name
 
 
+def test_masks_lie_where_the_pictures_things_are(folder, pictures, backbone):
+    """Within a tenth of a pixel, over all: a cell's corner, picked for the cell, is half a pixel and more beside it."""
+    shifts = []
+    for index, path in enumerate(sorted(folder.glob("scene_*.npz"))[:2]):
+        scene, geometry = load_scene(path), pictures.geometry(backbone, index)
+        numbers = [n for n in np.unique(scene.instance_ids)[1:] if np.count_nonzero(scene.instance_ids == n) > 200]
+        mine = pictures.masks(index, numbers, geometry, MASK_STRIDE)
+        full = torch.from_numpy(np.stack([scene.instance_ids == n for n in numbers]))
+        exact = geometry.to_grid(full, mine.shape[1:])
+        shifts += [_centre(a) - _centre(b) for a, b in zip(mine, exact, strict=True)]
+    assert len(shifts) > 3
+    per_cell = scene.rgb.shape[1] / (geometry.resized[0] / MASK_STRIDE)
+    assert torch.stack(shifts).mean(0).abs().max() * per_cell < 0.1
+
+
+def _centre(mask_hw):
+    where = torch.stack(torch.meshgrid(*(torch.arange(n) + 0.5 for n in mask_hw.shape), indexing="ij"))
+    return (where * mask_hw).sum((1, 2)) / mask_hw.sum()
+
+
+def test_features_of_another_version_are_worked_out_anew(folder, pictures, backbone, tmp_path):
+    kept = shutil.copytree(pictures.kept, tmp_path / pictures.kept.name)
+    facts = kept / "facts.json"
+    facts.write_text(facts.read_text().replace('"version": 2, ', ""))
+    np.save(kept / "ids.npy", np.zeros_like(np.load(kept / "ids.npy")))
+    again = RenderedScenes(folder, tmp_path, backbone, most=2)
+    assert np.array_equal(np.load(again.kept / "ids.npy"), np.load(pictures.kept / "ids.npy"))
+
+
 def test_features_are_worked_out_once_and_are_the_backbones_own(folder, pictures, backbone):
     again = RenderedScenes(folder, pictures.kept.parent, backbone, most=2)
     seen = again.vision(backbone, [1, 0])

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -29,6 +28,7 @@ from refseg_ros.sim.stored import load_scene
 from refseg_ros.training.config import TrainingConfig, training_files
 from refseg_ros.training.kept import kept, of_files
 from refseg_ros.training.loop import averaged, train
+from refseg_ros.training.shrinking import shrunk
 
 STRIDE = 4
 PHRASES_PER_SCENE = 10
@@ -66,7 +66,7 @@ def build(folder: Path, most: int, seed: int = 0) -> MaskPhrases:
 def _small_ids(instance_ids: np.ndarray, inner: tuple[int, int], shape: tuple[int, int]) -> Tensor:
     out = np.full((shape[0] // STRIDE, shape[1] // STRIDE), -1, np.int8)
     size = (max(1, round(inner[0] / STRIDE)), max(1, round(inner[1] / STRIDE)))
-    out[: size[1], : size[0]] = cv2.resize(instance_ids.astype(np.int16), size, interpolation=cv2.INTER_NEAREST)
+    out[: size[1], : size[0]] = shrunk(instance_ids, size)
     return torch.from_numpy(out)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -26,6 +25,7 @@ from refseg_ros.sim.catalogue import nouns
 from refseg_ros.sim.pool import STUFF
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import StoredScene, load_scene
+from refseg_ros.training.shrinking import shrunk
 from refseg_ros.training.systems import captions
 from refseg_ros.training.systems.facts import Facts, Segment, Sentence
 
@@ -33,6 +33,7 @@ MASK_STRIDE = 2
 STUFF_FROM = 100  # segments from this number on are stuff
 BATCH = 8
 KEPT_MAPS = 3
+VERSION = 2  # of what is kept; 1 had its masks 1.5 pixels of the picture too far down and right
 
 
 class RenderedScenes:
@@ -47,9 +48,7 @@ class RenderedScenes:
         self.names = (*(n for n in nouns() if n not in holdout.NOUNS), *STUFF)
         self.stuff = frozenset(STUFF)
         self.kept = kept = work / f"vision_{folder.name}_{len(paths)}"
-        if not (kept / "facts.json").is_file():
-            _keep(paths, kept, backbone)
-        content = json.loads((kept / "facts.json").read_text(encoding="utf-8"))
+        content = _read(kept) or _keep(paths, kept, backbone)
         self._rows: list[dict[str, Any]] = content["scenes"]
         self._geometry = backbone.geometry((content["size"][0], content["size"][1]))
         self._maps = [np.load(kept / f"map_{n}.npy", mmap_mode="r") for n in range(KEPT_MAPS)]
@@ -92,8 +91,15 @@ def _tensor(array: npt.NDArray[Any], indices: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.stack([array[i] for i in indices]))
 
 
-def _keep(paths: list[Path], kept: Path, backbone: CompactVLM) -> None:
-    """Degrade, encode and write every scene; facts.json comes last and says that all is there."""
+def _read(kept: Path) -> dict[str, Any] | None:
+    """What facts.json says; None where it has to be made, or made anew."""
+    path = kept / "facts.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content if content.get("version") == VERSION else None
+
+
+def _keep(paths: list[Path], kept: Path, backbone: CompactVLM) -> dict[str, Any]:
+    """Degrade, encode and write every scene; facts.json, what is returned, comes last and says that all is there."""
     kept.mkdir(parents=True, exist_ok=True)
     files: dict[str, Any] = {}
     rows, size = [], (0, 0)
@@ -118,7 +124,9 @@ def _keep(paths: list[Path], kept: Path, backbone: CompactVLM) -> None:
         rows += [_row(scene) for scene in scenes]
     for file in files.values():
         file.flush()
-    (kept / "facts.json").write_text(json.dumps({"size": size, "scenes": rows}), encoding="utf-8")
+    content = {"version": VERSION, "size": size, "scenes": rows}
+    (kept / "facts.json").write_text(json.dumps(content), encoding="utf-8")
+    return content
 
 
 def _ids(scene: StoredScene, geometry: Geometry) -> npt.NDArray[np.int8]:
@@ -128,7 +136,7 @@ def _ids(scene: StoredScene, geometry: Geometry) -> npt.NDArray[np.int8]:
         ids = np.where((ids < 0) & (scene.stuff_ids >= 0), scene.stuff_ids + STUFF_FROM, ids)
     out = np.full((geometry.padded[1] // MASK_STRIDE, geometry.padded[0] // MASK_STRIDE), -1, np.int8)
     inner = (geometry.resized[0] // MASK_STRIDE, geometry.resized[1] // MASK_STRIDE)
-    out[: inner[1], : inner[0]] = cv2.resize(ids, inner, interpolation=cv2.INTER_NEAREST)
+    out[: inner[1], : inner[0]] = shrunk(ids, inner)
     return out
 
 
