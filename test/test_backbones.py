@@ -19,6 +19,7 @@ from refseg_ros.models.backbones import published  # noqa: E402
 from refseg_ros.models.backbones.base import Template  # noqa: E402
 from refseg_ros.models.backbones.generation import generate  # noqa: E402
 from refseg_ros.models.backbones.geometry import stretched_within  # noqa: E402
+from refseg_ros.training.systems.loop import _checkpointing  # noqa: E402
 
 KINDS = ("qwen3_vl", "internvl", "llava_sam", "phi_swin")
 
@@ -26,6 +27,24 @@ KINDS = ("qwen3_vl", "internvl", "llava_sam", "phi_swin")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_adapter_is_a_backbone(kind):
     check_backbone(getattr(tiny_transformers, kind)())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frozen_towers_see_the_same_in_training(kind):
+    """Swin would drop paths: the features of training would be none that are seen afterwards."""
+    backbone = getattr(tiny_transformers, kind)()
+    seen = [look_at(backbone.train(mode)).vision.maps for mode in (True, True, False)]
+    assert all(torch.equal(a, b) and torch.equal(a, c) for a, b, c in zip(*seen, strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_decoder_that_recomputes_is_not_read_from_a_cache(kind):
+    backbone = getattr(tiny_transformers, kind)().train()
+    _checkpointing(backbone, True)
+    with pytest.raises(ValueError, match="no cache"):
+        backbone.begin(look_at(backbone), torch.tensor([0]))
+    _checkpointing(backbone, False)
+    assert backbone.begin(look_at(backbone), torch.tensor([0])).valid_nk.any()
 
 
 @pytest.mark.parametrize("kind", ["llava_sam", "internvl"])

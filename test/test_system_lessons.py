@@ -28,7 +28,7 @@ from refseg_ros.models.systems.system import Said, Truth  # noqa: E402
 from refseg_ros.training.runs import ConfigError  # noqa: E402
 from refseg_ros.training.systems import captions  # noqa: E402
 from refseg_ros.training.systems.aligning import WordAlignment  # noqa: E402
-from refseg_ros.training.systems.batches import Batches  # noqa: E402
+from refseg_ros.training.systems.batches import Batches, Source  # noqa: E402
 from refseg_ros.training.systems.config import (  # noqa: E402
     read_config,
 )
@@ -65,7 +65,7 @@ def test_a_dataset_folder_gives_facts_masks_and_features(folder, system):
 
 @pytest.mark.parametrize("weights", [{"sentences": 1}, {"sentences": 0, "words": 1}, {"sentences": 0, "panoptic": 1}])
 def test_each_task_is_drawn_and_taught(folder, system, weights):
-    batches = Batches(system, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(**weights))
+    batches = Batches(system, [Source(DatasetPictures(folder, 2))], MixtureConfig(**weights))
     batch = next(batches.drawn(stage(), seed=1))
     kinds = {c.kind for c in batch.conversations}
     assert weights["sentences"] or len(batch.conversations) == len(batch.indices), "one word list a picture is enough"
@@ -76,9 +76,22 @@ def test_each_task_is_drawn_and_taught(folder, system, weights):
     step.eval()
 
 
+def test_a_source_is_asked_its_own_tasks_only(folder, system):
+    """As published, where panoptic pictures are no referring ones."""
+    pictures = DatasetPictures(folder, 2)
+    mixture = MixtureConfig(sentences=1, words=1, panoptic=1)
+    batches = Batches(system, [Source(pictures, tasks=("words",))], mixture)
+    drawn = batches.drawn(stage(), seed=1)
+    assert {c.kind for _ in range(6) for c in next(drawn).conversations} == {"words"}
+    assert batches.lacking([stage()]) == ["panoptic", "sentences"]
+    nothing = Batches(system, [Source(pictures, tasks=("presence",))], mixture)
+    with pytest.raises(ConfigError, match="has nothing for any of its tasks"):
+        next(nothing.drawn(stage(), seed=0))
+
+
 def test_a_picture_without_a_caption_can_be_taught(folder, system):
     """Such as a table with nothing on it."""
-    batches = Batches(system, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(sentences=0, words=1))
+    batches = Batches(system, [Source(DatasetPictures(folder, 2))], MixtureConfig(sentences=0, words=1))
     batch = next(batches.drawn(stage(), seed=1))
     untold = replace(batch, truths=[replace(t, caption="") for t in batch.truths])
     assert torch.isfinite(Step(system).train()(untold)["text"])
@@ -166,7 +179,7 @@ def test_words_are_taught_to_look_at_what_they_are_about(folder, name):
     """Every token of a corner, every [SEG]; and where they look can be learned."""
     torch.manual_seed(0)
     taught = assemble(name, "compact", SMALL)
-    batches = Batches(taught, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(phrases=2))
+    batches = Batches(taught, [Source(DatasetPictures(folder, 2))], MixtureConfig(phrases=2))
     batch = next(batches.drawn(stage(conversations=3), seed=2))
     step = Step(taught).train()
     parts = step(batch)
@@ -193,7 +206,7 @@ def test_the_tokens_of_corners_are_found_whatever_the_label():
 
 
 def test_one_pass_teaches_what_the_cache_teaches(folder, system):
-    batches = Batches(system, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(absent=0))
+    batches = Batches(system, [Source(DatasetPictures(folder, 2))], MixtureConfig(absent=0))
     batch = next(batches.fixed(stage(conversations=1), 2))
     system.eval()
     with torch.no_grad():
@@ -206,7 +219,7 @@ def test_one_pass_teaches_what_the_cache_teaches(folder, system):
 def test_the_choices_alone_are_taught(folder):
     """A rejection is one choice: its loss is the binary cross entropy between [SEG] and [REJ]."""
     gsva = assemble("gsva", "compact", SMALL | {"head": {"width": 32, "feedforward": 32}})
-    batches = Batches(gsva, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(absent=1, phrases=1))
+    batches = Batches(gsva, [Source(DatasetPictures(folder, 2))], MixtureConfig(absent=1, phrases=1))
     batch = next(batches.fixed(stage(pictures=1, conversations=1), 1))
     with torch.no_grad():
         for parameter in gsva.backbone.head.parameters():
@@ -239,7 +252,7 @@ def test_a_stage_may_have_a_mixture_of_its_own(folder, tmp_path, system):
     config = read_config(file)
     first, second = config.stages
     assert first.mixture is None and second.mixture == MixtureConfig(sentences=0, words=1, phrases=2)
-    batches = Batches(system, [(DatasetPictures(folder, 2), 1.0)], config.mixture)
+    batches = Batches(system, [Source(DatasetPictures(folder, 2))], config.mixture)
     kinds = [{c.kind for n in range(9) for c in next(batches.drawn(s, n)).conversations} for s in config.stages]
     assert kinds == [{"sentence", "words"}, {"words"}]
 
@@ -247,7 +260,7 @@ def test_a_stage_may_have_a_mixture_of_its_own(folder, tmp_path, system):
 def test_a_source_with_nothing_to_say_is_named(tmp_path, folder, system):
     """Instead of being drawn from for ever."""
     bare = without(folder, tmp_path / "bare", "panoptic")
-    batches = Batches(system, [(DatasetPictures(bare, 2), 1.0)], MixtureConfig(sentences=0, words=1, panoptic=1))
+    batches = Batches(system, [Source(DatasetPictures(bare, 2))], MixtureConfig(sentences=0, words=1, panoptic=1))
     with pytest.raises(ConfigError, match=r"bare has nothing for words, panoptic"):
         next(batches.drawn(stage(), seed=0))
 
@@ -276,7 +289,7 @@ def test_every_picture_is_drawn_as_often_and_batches_are_full(tmp_path, folder, 
         sizes.setdefault(pictures.geometry(gsva.backbone, n).padded, []).append(n)
         assert pictures.geometry(gsva.backbone, n).original == pictures._rgb(n).shape[1::-1]
     assert sorted(map(len, sizes.values())) == [1, 4]
-    batches = Batches(gsva, [(pictures, 1.0)], MixtureConfig(absent=0))
+    batches = Batches(gsva, [Source(pictures)], MixtureConfig(absent=0))
     drawn = batches.drawn(stage(pictures=4, conversations=1), seed=0)
     seen = Counter(index for _ in range(300) for index in next(drawn).indices)
     assert sum(seen.values()) == 1200 and all(180 < seen[n] < 300 for n in range(5))
@@ -287,7 +300,7 @@ def test_image_tokens_come_to_lie_near_the_words_of_what_they_show(folder):
     torch.manual_seed(0)
     taught = assemble("box_decoder", "compact", SMALL)
     lesson = WordAlignment(taught).train()
-    batches = Batches(taught, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(phrases=2))
+    batches = Batches(taught, [Source(DatasetPictures(folder, 2))], MixtureConfig(phrases=2))
     batch = next(batches.drawn(stage(teach="words", conversations=1), seed=2))
     taught_parts = [p for n, p in taught.named_parameters() if part_of(n) in ("words", "connector") and p.requires_grad]
     optimizer = torch.optim.Adam(taught_parts, lr=3e-3)
@@ -304,7 +317,7 @@ def test_a_box_prompted_decoder_learns_to_draw_without_a_word(folder):
     torch.manual_seed(0)
     taught = assemble("box_decoder", "compact", SMALL | {"head": {"width": 32, "feedforward": 32}})
     lesson = MaskDrawing(taught).train()
-    batches = Batches(taught, [(DatasetPictures(folder, 2), 1.0)], MixtureConfig(phrases=2))
+    batches = Batches(taught, [Source(DatasetPictures(folder, 2))], MixtureConfig(phrases=2))
     batch = next(batches.drawn(stage(teach="masks", conversations=1), seed=2))
     optimizer = torch.optim.Adam([p for n, p in taught.named_parameters() if part_of(n) == "head"], lr=3e-3)
     losses = []

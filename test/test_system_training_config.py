@@ -49,6 +49,8 @@ def test_a_variant_is_laid_over_its_file(tmp_path, folder):
     ({"stages": [{"name": "x", "steps": "2", "rates": {"head": 1}}]}, "steps must be of type int"),
     ({"stages": [{"name": "x", "steps": 1, "rates": {"head": 1}, "mixture": {"sentences": 0}}]}, "mixture"),
     ({"mixture": {"sentences": 0}}, "mixture"), ({"mixture": {"absent": 2}}, "absent"), ({"precision": "fp8"}, "fp8"),
+    ({"train": [{"dataset": "x", "tasks": ["songs"]}]}, "data.tasks"),
+    ({"train": [{"dataset": "x", "tasks": "words"}]}, "data.tasks"),
     ({"options": {"head": {"colour": 1}}}, "colour"), ({"train": [{"scenes": "/nowhere"}]}, "nowhere"),
 ])  # fmt: skip
 def test_a_wrong_configuration_is_refused_by_name(tmp_path, folder, changes, match):

@@ -1,6 +1,6 @@
 """MVP-LM asked for a dataset's whole vocabulary, as evaluation.word_lists asks: in word lists as long as it was taught.
 
-A vocabulary is longer than the lists of training. It is asked in pieces about one encoded frame: stuff with the first
+A vocabulary longer than the lists of training is asked in pieces about one encoded frame: stuff with the first
 things, then the other things; then all pieces compete for the pixels as if they were one list.
 """
 
@@ -22,7 +22,6 @@ from refseg_ros.models.heads.mvp_lm.perception import arranged, claims, instance
 from refseg_ros.models.systems.model import SystemModel
 from refseg_ros.models.systems.mvp_lm import MvpLm
 
-LONGEST = 12
 MOST_INSTANCES = 100
 
 
@@ -39,7 +38,8 @@ class SystemWords:
         assert isinstance(system, MvpLm)
         encoded = self._model.encode(Frame(rgb))
         names = [*stuff, *things]
-        lists = [list(range(n, min(n + LONGEST, len(names)))) for n in range(0, len(names), LONGEST)]
+        longest = self._model.names
+        lists = [list(range(n, min(n + longest, len(names)))) for n in range(0, len(names), longest)]
         parts, found = [], []
         geometry = encoded.prefix.vision.geometries[0]
         for numbers in lists:  # one by one: a piece with stuff is another task than one without

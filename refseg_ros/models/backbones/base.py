@@ -152,6 +152,8 @@ class Backbone(nn.Module, ABC):
 
     def begin(self, prefix: Prefix, rows: Tensor) -> Reading:
         """Texts that start where the images end. rows (n,): which image each follows. The prefix stays as it is."""
+        if not prefix.cache.layers:
+            raise ValueError("the prefix has no cache, as its decoder recomputes (gradient checkpointing): use whole()")
         cache, length = _empty_cache(), 0
         for index, layer in enumerate(prefix.cache.layers):
             cache.update(layer.keys.index_select(0, rows), layer.values.index_select(0, rows), index)

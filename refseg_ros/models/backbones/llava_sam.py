@@ -36,6 +36,12 @@ class LlavaSamBackbone(Backbone):
         self.channels, self.width = (sam.config.output_channels,), model.config.text_config.hidden_size
         self._clip_side, self._side = model.config.vision_config.image_size, sam.config.image_size
 
+    def train(self, mode: bool = True) -> LlavaSamBackbone:
+        """All but the frozen tower: SAM sees in training what it sees afterwards."""
+        super().train(mode)
+        self.sam.eval()
+        return self
+
     @property
     def decoder(self) -> nn.Module:
         return self.model.model.language_model

@@ -65,6 +65,12 @@ class PhiSwinBackbone(Backbone):
         self.side, self.channels, self.width = side, tuple(swin.channels), model.config.hidden_size
         self.connector = Connector(self.channels[-1], self.width)
 
+    def train(self, mode: bool = True) -> PhiSwinBackbone:
+        """All but the frozen tower: its stochastic depth would make features of training noisy."""
+        super().train(mode)
+        self.swin.eval()
+        return self
+
     @property
     def decoder(self) -> nn.Module:
         return self.model.model

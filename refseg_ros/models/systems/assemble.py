@@ -16,12 +16,14 @@ Options = Mapping[str, Any]
 @dataclass(frozen=True)
 class Kind:
     """needs: names of the checkpoints of the full scale; backbone: builds it; system: puts the head on it; start: gives
-    that head what checkpoints hold of it."""
+    that head what checkpoints hold of it; own: parts that no checkpoint gives whole: the head, the words that answers
+    are written with, MVP-LM's connector."""
 
     needs: tuple[str, ...]
     backbone: Callable[[Options, Options], Backbone]
     system: Callable[[Backbone, Options], System]
     start: Callable[[System, Options], None] | None = None
+    own: tuple[str, ...] = ("head", "words")
 
 
 def assemble(system: str, scale: str, options: Options, checkpoints: Options | None = None) -> System:
@@ -197,7 +199,7 @@ KINDS = {
     "qwen3vl_seg": Kind(("model",), _qwen3_vl, _qwen3vl_seg),
     "gsva": Kind(("model", "sam"), _llava_sam, _gsva, _from_sam),
     "mllmseg": Kind(("model",), _internvl, _mllmseg),
-    "mvp_lm": Kind(("language", "vision"), _phi_swin, _mvp_lm),
+    "mvp_lm": Kind(("language", "vision"), _phi_swin, _mvp_lm, own=("head", "words", "connector")),
     "lisa_like": Kind(("model", "sam"), _llava_sam, _lisa_like, _from_sam),
     "box_decoder": Kind(("model", "sam"), _llava_sam, _box_decoder, _from_sam),
 }

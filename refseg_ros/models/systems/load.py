@@ -6,7 +6,7 @@ from pathlib import Path
 
 from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.core.protocol import Thresholds
-from refseg_ros.models.systems.assemble import assemble
+from refseg_ros.models.systems.assemble import KINDS, assemble
 from refseg_ros.models.systems.model import SystemModel
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.weights import load_strictly, read_card
@@ -20,13 +20,15 @@ def build(name: str, device: str, weights: Path) -> SystemModel:
             raise ValueError(f"it belongs to {card['name']}, not to {name}")
         parts, numbers = set(card["parts"]), card["calibration"]
         thresholds = Thresholds(**numbers["thresholds"])
+        names = int(card.get("names", 12))
         shift, temperature = float(numbers["shift"]), float(numbers["temperature"])
         system = assemble(name, card["scale"], card["options"], card["checkpoints"])
-        lacking = sorted({part_of(tensor) for tensor in system.state_dict()} - parts)
-        if card["scale"] == "compact" and lacking:
+        needed = KINDS[name].own if card["scale"] == "full" else {part_of(tensor) for tensor in system.state_dict()}
+        lacking = sorted(set(needed) - parts)
+        if lacking:
             raise ValueError(f"it names no {lacking[0]}, without which that part of the model would be random")
     except (KeyError, TypeError, ValueError) as error:
         message = f"The card of {weights} cannot be used ({error}); take the card that belongs to the weights."
         raise RequestError(ErrorCode.MODEL_WEIGHTS, message) from error
     load_strictly(system, weights, card, held=lambda tensor: part_of(tensor) in parts)
-    return SystemModel(name, system, thresholds, shift, temperature, device)
+    return SystemModel(name, system, thresholds, shift, temperature, device, names)

@@ -26,7 +26,7 @@ class Encoded:
 
 class SystemModel:
     """state: a System with its weights. The logit of the belief that something fits is moved by shift, then divided by
-    temperature."""
+    temperature. names: how many a word list had at most in training."""
 
     def __init__(
         self,
@@ -36,8 +36,9 @@ class SystemModel:
         shift: float = 0.0,
         temperature: float = 1.0,
         device: str = "cpu",
+        names: int = 12,
     ) -> None:
-        self.name, self.device, self.thresholds = name, device, thresholds
+        self.name, self.device, self.thresholds, self.names = name, device, thresholds, names
         self._shift, self._temperature = shift, temperature
         self._system: System | None = system.to(device).eval()
 

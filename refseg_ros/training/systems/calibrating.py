@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 
 from refseg_ros.evaluation.calibration import Calibration, ErrorRates, calibrate, fit_shift
-from refseg_ros.models.systems.system import PhraseAnswer, System, Truth
+from refseg_ros.models.systems.system import PhraseAnswer, System
 from refseg_ros.training.systems.facts import PictureSet
 from refseg_ros.training.systems.mixture import Mixture, MixtureConfig
 
 RATES = ErrorRates()
-ASKED = MixtureConfig(sentences=1.0, phrases=1, absent=0.4)
+# As people ask: a joint system answers several phrases at once, and what it says of one bears on the next.
+ASKED = MixtureConfig(sentences=1.0, phrases=3, absent=0.4)
 CUTS = (0.5, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8)  # the first of the best ones is taken
 LEAST = 1e-9
 
@@ -42,7 +43,7 @@ class Judged:
 
 @torch.inference_mode()
 def judged(system: System, pictures: PictureSet, most: int, each: int = 4, seed: int = 0) -> Iterator[Judged]:
-    """`each` phrases about each of the first `most` pictures, answered freely."""
+    """What is said of each phrase of `each` questions about each of the first `most` pictures, answered freely."""
     mixture = Mixture(ASKED, seed)
     for index in range(min(most, len(pictures))):
         geometry = pictures.geometry(system.backbone, index)
@@ -55,13 +56,14 @@ def judged(system: System, pictures: PictureSet, most: int, each: int = 4, seed:
         said = system.answer(prefix, rows, conversations)
         groups = system.segment(system.look(system.for_head(prefix)), rows, conversations, said)
         for group, truth in zip(groups, truths, strict=True):
-            yield _judged(index, group[0], truth)
+            for answer, masks_nhw in zip(group, truth.masks, strict=True):
+                yield _judged(index, answer, masks_nhw)
 
 
-def _judged(image: int, answer: PhraseAnswer, truth: Truth) -> Judged:
-    """truth: on the CPU, as it is drawn; answer: on the system's device."""
-    there = len(truth.masks[0]) > 0
-    ious = tuple(_iou(answer, truth.masks[0].amax(0) > 0.5, cut) for cut in CUTS) if there else ()
+def _judged(image: int, answer: PhraseAnswer, masks_nhw: Tensor) -> Judged:
+    """masks_nhw: of what fits, on the CPU, as they are drawn; answer: on the system's device."""
+    there = len(masks_nhw) > 0
+    ious = tuple(_iou(answer, masks_nhw.amax(0) > 0.5, cut) for cut in CUTS) if there else ()
     return Judged(image, answer.belief, there, ious)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from refseg_ros.models.systems.parts import PARTS
 from refseg_ros.training.runs import SYSTEMS, ConfigError, read_yaml
-from refseg_ros.training.systems.mixture import MixtureConfig
+from refseg_ros.training.systems.mixture import TASKS, MixtureConfig
 
 SCALES = ("compact", "full")
 SHIPPED = "shipped"  # as a start's work: the weights that come with the package
@@ -90,19 +90,23 @@ class StageConfig:
 class DataConfig:
     """One source of pictures. scenes: a folder of rendered training files, or dataset: one in the contract's form;
 
-    most: pictures of it that are used; weight: how often it is drawn beside the other sources.
+    most: pictures of it that are used; weight: how often it is drawn beside the other sources; tasks: what it is asked,
+    of mixture.TASKS.
     """
 
     scenes: Path | None = None
     dataset: Path | None = None
     most: int = 1_000_000
     weight: float = 1.0
+    tasks: tuple[str, ...] = TASKS
 
     def __post_init__(self) -> None:
         if (self.scenes is None) == (self.dataset is None):
             raise ConfigError("a source of data needs either scenes or dataset")
         if self.most < 1 or self.weight <= 0:
             raise ConfigError("data.most must be at least 1 and data.weight above 0")
+        if not self.tasks or not isinstance(self.tasks, tuple) or not set(self.tasks) <= set(TASKS):
+            raise ConfigError(f"data.tasks must be a list of some of {', '.join(TASKS)}, not {self.tasks!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,8 +226,11 @@ _PLAIN = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}
 
 
 def _data(row: Any) -> DataConfig:
-    paths = {k: Path(v) if k in ("scenes", "dataset") and v else v for k, v in _mapping(row, "data").items()}
-    return _made(DataConfig, paths, "data")
+    values = dict(_mapping(row, "data"))
+    values |= {k: Path(values[k]) for k in ("scenes", "dataset") if values.get(k)}
+    if isinstance(values.get("tasks"), list):
+        values["tasks"] = tuple(values["tasks"])
+    return _made(DataConfig, values, "data")
 
 
 def _stage(row: Any, mixture: Mapping[str, Any]) -> StageConfig:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from refseg_ros.models.backbones.base import Backbone
 from refseg_ros.models.systems.box_decoder import BoxDecoder
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.systems.system import System
@@ -71,8 +72,7 @@ def run_stage(
         )
     set_seed(config.seed + number)
     module = _lesson(system, stage)
-    if stage.gradient_checkpointing:
-        system.backbone.decoder.gradient_checkpointing_enable()  # type: ignore[operator]
+    _checkpointing(system.backbone, stage.gradient_checkpointing)
     groups = trained_groups(system, stage)
     optimizer = torch.optim.AdamW(groups, betas=stage.betas, weight_decay=stage.weight_decay)
     progress = Progress(stage.name)
@@ -130,6 +130,15 @@ def run_stage(
         _save_finished(system, done)
     accelerator.free_memory()
     merge(tuner)
+
+
+def _checkpointing(backbone: Backbone, wanted: bool) -> None:
+    """On or off: a stage before may have left it on, and a decoder that recomputes keeps no cache of the picture."""
+    decoder: Any = backbone.decoder
+    if wanted:
+        decoder.gradient_checkpointing_enable()
+    elif getattr(decoder, "is_gradient_checkpointing", False):
+        decoder.gradient_checkpointing_disable()
 
 
 def _lesson(system: System, stage: StageConfig) -> nn.Module:
@@ -271,6 +280,9 @@ def _save_finished(system: System, done: Path) -> None:
 
 def _load_finished(system: System, done: Path) -> None:
     tensors = torch.load(done, map_location="cpu", weights_only=True)
+    for name, parameter in system.named_parameters():  # what was trained in float32 is not rounded to a checkpoint's
+        if name in tensors:
+            parameter.data = parameter.data.to(tensors[name].dtype)
     try:
         wrong = system.load_state_dict(tensors, strict=False).unexpected_keys
     except RuntimeError as error:

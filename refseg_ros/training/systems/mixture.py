@@ -73,12 +73,13 @@ class Mixture:
         self.rng = random.Random(self.seed)
 
     def draw(
-        self, system: System, pictures: PictureSet, index: int, geometry: Geometry, count: int
+        self, system: System, pictures: PictureSet, index: int, geometry: Geometry, count: int,
+        tasks: Sequence[str] = TASKS,
     ) -> list[tuple[Conversation, Truth]]:
-        """Up to `count` conversations about one picture, each of a task of its own; word lists and captions once."""
+        """Up to `count` conversations about one picture, each of one of `tasks`; word lists and captions once."""
         facts = pictures.facts(index)
         there = available(facts)
-        weights = {t: getattr(self.config, t) * there[t] for t in system.tasks}
+        weights = {t: getattr(self.config, t) * there[t] for t in system.tasks if t in tasks}
         drawn = []
         for _ in range(count):
             if not any(weights.values()):

@@ -14,14 +14,14 @@ from safetensors.torch import save_file
 from refseg_ros.core.outcome import RequestError
 from refseg_ros.data.dataset import DatasetError
 from refseg_ros.models.backbones.compact_vlm import CompactVLM
-from refseg_ros.models.systems.assemble import assemble
+from refseg_ros.models.systems.assemble import KINDS, assemble
 from refseg_ros.models.systems.checkpoints import folder_of, hashes, pinned
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.systems.system import System
 from refseg_ros.models.weights import sha256
 from refseg_ros.training.loop import processes
 from refseg_ros.training.runs import ConfigError
-from refseg_ros.training.systems.batches import Batches
+from refseg_ros.training.systems.batches import Batches, Source
 from refseg_ros.training.systems.calibrating import fitted, judged, write_calibration
 from refseg_ros.training.systems.claiming import check_work
 from refseg_ros.training.systems.config import DataConfig, SystemTrainingConfig, read_config
@@ -43,11 +43,11 @@ def train(file: Path, variant: str = "") -> Path:
         system = assemble(config.model, config.scale, config.options, config.checkpoints)
         if config.start is not None:
             take_over(system, config.start)
-        sources = [(pictures(data, config, system), data.weight) for data in config.train]
-        validation = [(pictures(config.validation, config, system), 1.0)]
+        sources = [Source(pictures(data, config, system), data.weight, data.tasks) for data in config.train]
+        checked_on = pictures(config.validation, config, system)
     except (ValueError, DatasetError, RequestError) as error:
         raise ConfigError(str(error)) from error
-    trained, checked = (Batches(system, s, config.mixture) for s in (sources, validation))
+    trained, checked = (Batches(system, s, config.mixture) for s in (sources, [Source(checked_on)]))
     precisions = {name: p.dtype for name, p in system.named_parameters()}
     together = processes()
     if together.is_main_process:
@@ -61,7 +61,7 @@ def train(file: Path, variant: str = "") -> Path:
     if together.is_main_process:
         export(config, system, curve)
         if config.calibration_pictures:
-            calibrate(config, as_built(system, precisions), validation[0][0])
+            calibrate(config, as_built(system, precisions), checked_on)
     return weights_of(config)
 
 
@@ -114,6 +114,7 @@ def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, A
         "parts": parts,
         "checkpoints": {name: _as_used(value) for name, value in config.checkpoints.items()},
         "parameters": sum(t.numel() for t in tensors.values()),
+        "names": config.mixture.names,
         "calibration": {
             "shift": 0.0, "temperature": 1.0, "thresholds": {"accept": 0.5, "reject": 0.5, "instance": 0.5},
         },
@@ -123,11 +124,11 @@ def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, A
 
 
 def _exported(config: SystemTrainingConfig, own: Iterable[str]) -> set[str]:
-    """What was trained, and what was taken over from another run; at compact scale, which has no checkpoints, all."""
+    """What was trained, what was taken over from another run, and what no checkpoint gives: at compact scale, all."""
     if config.scale == "compact":
         return {part_of(name) for name in own}
     taken = config.start.parts if config.start is not None else ()
-    return {*taken, *(part for stage in config.stages for part in stage.rates)}
+    return {*KINDS[config.model].own, *taken, *(part for stage in config.stages for part in stage.rates)}
 
 
 def _as_used(value: Any) -> dict[str, Any]:
