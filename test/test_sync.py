@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
-from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, StampMatcher
+import pytest
+
+from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, KEPT, MOST_KEPT, StampMatcher
 
 MS = 1_000_000
 
@@ -139,3 +142,93 @@ def test_who_waits_for_a_first_image_can_give_up():
     began = time.monotonic()
     assert StampMatcher().wait(30.0, given_up.is_set) is None
     assert time.monotonic() - began < 15
+
+
+class Message:
+    """Stands for a message of megabytes; remembered by its stamp."""
+
+    def __init__(self, stamp_ns):
+        self.stamp_ns = stamp_ns
+
+
+def streams(seconds, color_hz, depth_hz, color_delay_s=0.0, depth_delay_s=0.0):
+    """Two streams of one clock: (when it comes in seconds, kind, stamp in ns), in the order in which they come."""
+    rows = [
+        (n / hz + delay_s, kind, 10**12 + round(n * 1e9 / hz))
+        for kind, hz, delay_s in ((DEPTH, depth_hz, depth_delay_s), (COLOR, color_hz, color_delay_s))
+        for n in range(int(seconds * hz))
+    ]
+    return sorted(rows, key=lambda row: row[0])
+
+
+@pytest.mark.parametrize(
+    ("color_hz", "depth_hz", "color_delay_s"),
+    [(2, 30, 0.05), (5, 90, 0.05), (1, 30, 0.05), (30, 30, 0.5)],
+)
+def test_whenever_asked_an_image_has_the_depth_of_its_own_moment(color_hz, depth_hz, color_delay_s):
+    """Depth is fast, colour slow or late: nothing that came meanwhile takes its depth from the image in use."""
+    matcher = StampMatcher()
+    for now_s, kind, stamp_ns in streams(8, color_hz, depth_hz, color_delay_s):
+        matcher.add(kind, stamp_ns, Message(stamp_ns), now_s)
+        if now_s > 3.0:
+            found = matcher.newest(now_s)
+            assert found.depth is not None, (now_s, found.problem)
+            assert (found.depth.stamp_ns, found.problem) == (found.stamp_ns, ""), now_s
+            assert now_s - (found.stamp_ns - 10**12) / 1e9 <= 1 / color_hz + color_delay_s + 1e-6
+    assert matcher.counts["matched"] == 8 * color_hz and matcher.counts["unmatched"] == 0
+
+
+def test_an_image_waits_in_any_number_for_depth_that_comes_late():
+    """30 Hz, depth 0.6 s behind, and a depth_wait_s that allows for it: eighteen images wait."""
+    matcher = StampMatcher(depth_wait_s=1.0)
+    for now_s, kind, stamp_ns in streams(4, 30, 30, depth_delay_s=0.6):
+        matcher.add(kind, stamp_ns, Message(stamp_ns), now_s)
+        if 1.0 < now_s < 4.0:
+            found = matcher.newest(now_s)
+            assert found.depth is not None and found.depth.stamp_ns == found.stamp_ns, (now_s, found.problem)
+
+
+def test_an_image_takes_a_nearer_depth_that_comes_later():
+    matcher = filled(StampMatcher(slop_s=0.03), (DEPTH, 80, 0.0), (COLOR, 100, 0.0))
+    assert matcher.newest(0.0).depth == "depth80"
+    filled(matcher, (DEPTH, 105, 0.03))
+    assert matcher.newest(0.03).depth == "depth105"
+    filled(matcher, (DEPTH, 110, 0.06))
+    assert matcher.newest(0.06).depth == "depth105" and matcher.counts["matched"] == 1
+
+
+def test_a_slop_that_is_raised_finds_depth_that_came_before():
+    matcher = filled(StampMatcher(slop_s=0.02), (DEPTH, 60, 0.0), (COLOR, 100, 0.0))
+    assert "40 ms away, over the slop of 20 ms" in matcher.newest(0.5).problem
+    matcher.slop_s = 0.05
+    assert matcher.newest(0.5).depth == "depth60"
+    matcher.slop_s = 0.02
+    assert matcher.newest(0.5).depth is None
+
+
+def test_the_default_slop_is_never_of_another_moment():
+    """Colour at 1 Hz: half a period would be half a second."""
+    matcher = StampMatcher()
+    for n in range(1, 5):
+        filled(matcher, (DEPTH, 1000 * n - 60, float(n)), (COLOR, 1000 * n, float(n)))
+    assert matcher.slop_ns() == 50 * MS
+    assert "60 ms away, over the slop of 50 ms" in matcher.newest(4.2).problem
+    filled(matcher, (DEPTH, 4045, 4.3))
+    assert matcher.newest(4.3).depth == "depth4045"
+
+
+@pytest.mark.parametrize("depth_wait_s", [0.1, 5.0])
+@pytest.mark.parametrize("stamped", [True, False])
+def test_fast_cameras_do_not_fill_the_memory(depth_wait_s, stamped):
+    """Ten seconds of 90 Hz; the depth of half the images never comes."""
+    matcher = StampMatcher(depth_wait_s=depth_wait_s)
+    alive = {COLOR: weakref.WeakSet(), DEPTH: weakref.WeakSet()}
+    most = {COLOR: 0, DEPTH: 0}
+    for now_s, kind, stamp_ns in streams(10, 90, 45):
+        message = Message(stamp_ns)
+        alive[kind].add(message)
+        matcher.add(kind, stamp_ns if stamped else 0, message, now_s)
+        most[kind] = max(most[kind], len(alive[kind]))
+    held = 1 + (MOST_KEPT[COLOR] if depth_wait_s > 1 else KEPT)  # and the one that has just come
+    assert most[COLOR] <= held
+    assert most[DEPTH] <= (1 + MOST_KEPT[DEPTH] + held if stamped else 1 + KEPT)

@@ -27,7 +27,7 @@ from refseg_ros.models.systems.load import build  # noqa: E402
 from refseg_ros.models.systems.parts import part_of  # noqa: E402
 from refseg_ros.training.runs import ConfigError, run_file  # noqa: E402
 from refseg_ros.training.systems import loop  # noqa: E402
-from refseg_ros.training.systems.batches import Batches  # noqa: E402
+from refseg_ros.training.systems.batches import Batches, Source  # noqa: E402
 from refseg_ros.training.systems.config import LoraConfig  # noqa: E402
 from refseg_ros.training.systems.datasets import DatasetPictures  # noqa: E402
 from refseg_ros.training.systems.lora import inject, merge  # noqa: E402
@@ -232,7 +232,7 @@ def test_a_work_folder_belongs_to_one_run(tmp_path, folder):
 def test_what_no_source_has_is_said(tmp_path, folder, system, capsys):
     pytest.importorskip("accelerate")
     bare = without(folder, tmp_path / "bare", "panoptic", "captions")
-    both = [(DatasetPictures(f, 2), 1.0) for f in (bare, folder)]
+    both = [Source(DatasetPictures(f, 2)) for f in (bare, folder)]
     told = MixtureConfig(sentences=1, words=1)
     assert Batches(system, both, told).lacking([stage()]) == []
     assert Batches(system, both[:1], told).lacking([stage()]) == ["captions", "words"]

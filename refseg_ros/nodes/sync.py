@@ -8,18 +8,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
-KEPT = 12
+COLOR, DEPTH, COLOR_INFO, DEPTH_INFO = "color", "depth", "color_info", "depth_info"
+KINDS = (COLOR, DEPTH, COLOR_INFO, DEPTH_INFO)
+# So many of each kind are kept; beyond them colour images while they wait for their depth, and all else up to KEPT_NS
+# by stamp: a colour image may come that long after its depth (compressed, over a wireless link). Images are megabytes:
+# never more than MOST_KEPT, which is a second of depth at 90 Hz (60 MB of 640 x 480 in 16 bits).
+KEPT, KEPT_NS = 12, 2_000_000_000
+MOST_KEPT = {COLOR: 48, DEPTH: 96, COLOR_INFO: 96, DEPTH_INFO: 96}
+# Bounds of the automatic slop, ns: a depth image farther off shows another moment, however slow the colour images are.
+LEAST_SLOP_NS, MOST_SLOP_NS = 5_000_000, 50_000_000
 # An older stamp while newer images keep coming is a straggler; after a pause this long the clock has been set back.
 REORDER_S = 0.5
 LOOK_UP_S = 0.05  # how soon one who waits for a first frame sees that nobody wants it any more
-COLOR, DEPTH, COLOR_INFO, DEPTH_INFO = "color", "depth", "color_info", "depth_info"
 NO_DEPTH = "no depth image has arrived"
-KINDS = (COLOR, DEPTH, COLOR_INFO, DEPTH_INFO)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,25 +41,27 @@ class FrameSet:
     problem: str = ""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Kept:
+    """A message. depth: of a colour image, the nearest depth image so far; it stays while the colour image does."""
+
     stamp_ns: int
     received_s: float
     message: Any
+    depth: _Kept | None = None
 
 
 class StampMatcher:
     """The mailbox of the newest frame. Thread-safe: callbacks add, the worker takes.
 
-    slop_s: largest difference of two stamps of one moment; 0: half the colour period as measured (at least 5 ms).
+    slop_s: largest difference of two stamps of one moment; 0: half the colour period as measured (5 to 50 ms).
     depth_wait_s: how long a colour image waits for its depth before it is used without.
     """
 
     def __init__(self, slop_s: float = 0.0, depth_wait_s: float = 0.1) -> None:
         self.slop_s, self.depth_wait_s = slop_s, depth_wait_s
         self.counts: Counter[str] = Counter()
-        self._kept: dict[str, deque[_Kept]] = {kind: deque(maxlen=KEPT) for kind in KINDS}
-        self._matched: set[int] = set()
+        self._kept: dict[str, deque[_Kept]] = {kind: deque() for kind in KINDS}
         self._arrived = threading.Condition()
 
     def add(self, kind: str, stamp_ns: int, message: Any, now_s: float | None = None) -> None:
@@ -73,23 +81,39 @@ class StampMatcher:
                 # next one, and their stamps say nothing of the images.
                 for other in (COLOR, DEPTH) if kind in (COLOR, DEPTH) else (kind,):
                     self._kept[other].clear()
-                if kind == COLOR:
-                    self._matched.clear()
-            if kind == COLOR and len(kept) == kept.maxlen:
-                gone = kept[0].stamp_ns
-                self.counts["unmatched"] += gone not in self._matched
-                self._matched.discard(gone)
-            kept.append(_Kept(stamp_ns, now_s, message))
-            if kind in (COLOR, DEPTH):
-                self._count_match(kind, stamp_ns)
+            new = _Kept(stamp_ns, now_s, message)
+            kept.append(new)
+            while len(kept) > KEPT and not self._needed(kind, now_s):
+                gone = kept.popleft()
+                self.counts["unmatched"] += kind == COLOR and gone.depth is None
+            if kind == COLOR:
+                self._match(new, self._kept[DEPTH], self.slop_ns())
+            elif kind == DEPTH:
+                slop_ns = self.slop_ns()
+                for color in self._kept[COLOR]:
+                    self._match(color, (new,), slop_ns)
             self._arrived.notify_all()
 
-    def _count_match(self, kind: str, stamp_ns: int) -> None:
-        other = self._near(DEPTH if kind == COLOR else COLOR, stamp_ns)
-        color = stamp_ns if kind == COLOR else (other.stamp_ns if other else None)
-        if other is not None and stamp_ns and color is not None and color not in self._matched:
-            self._matched.add(color)
-            self.counts["matched"] += 1
+    def _needed(self, kind: str, now_s: float) -> bool:
+        """Whether the oldest message of a kind may still find what belongs to it."""
+        kept = self._kept[kind]
+        if len(kept) > MOST_KEPT[kind]:
+            return False
+        if kind == COLOR:
+            return now_s - kept[0].received_s <= self.depth_wait_s
+        return 0 < kept[-1].stamp_ns - kept[0].stamp_ns <= KEPT_NS  # without stamps nothing ages, and nothing matches
+
+    def _match(self, color: _Kept, depths: Iterable[_Kept], slop_ns: int) -> _Kept | None:
+        """The depth image of a colour image: the nearest within the slop, of those given and the one that it has."""
+        if color.stamp_ns == 0:
+            return None
+        had = () if color.depth is None else (color.depth,)
+        best = min(chain(had, depths), key=lambda depth: abs(depth.stamp_ns - color.stamp_ns), default=None)
+        if best is None or best.stamp_ns == 0 or abs(best.stamp_ns - color.stamp_ns) > slop_ns:
+            return None
+        self.counts["matched"] += color.depth is None
+        color.depth = best
+        return best
 
     def slop_ns(self) -> int:
         """The slop in force, nanoseconds."""
@@ -99,7 +123,7 @@ class StampMatcher:
         if len(stamps) < 3:
             return 20_000_000
         gaps = sorted(b - a for a, b in pairwise(stamps))
-        return max(5_000_000, gaps[len(gaps) // 2] // 2)
+        return min(max(LEAST_SLOP_NS, gaps[len(gaps) // 2] // 2), MOST_SLOP_NS)
 
     def _near(self, kind: str, stamp_ns: int) -> _Kept | None:
         """The message of a kind nearest in stamp, if within the slop."""
@@ -119,8 +143,9 @@ class StampMatcher:
             if not colors:
                 return None
             depth_seen = bool(self._kept[DEPTH]) and now_s - self._kept[DEPTH][-1].received_s < 2.0
+            slop_ns = self.slop_ns()
             for color in reversed(colors):
-                depth = self._near(DEPTH, color.stamp_ns)
+                depth = self._match(color, self._kept[DEPTH], slop_ns)  # the slop may have been raised since it came
                 if depth is not None:
                     return self._set(color, depth, "")
                 if not depth_seen or now_s - color.received_s >= self.depth_wait_s:
@@ -172,4 +197,3 @@ class StampMatcher:
         with self._arrived:
             for kind in (COLOR, DEPTH):
                 self._kept[kind].clear()
-            self._matched.clear()

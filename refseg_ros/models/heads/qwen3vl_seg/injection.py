@@ -57,7 +57,9 @@ def legible(width: int, places: int) -> Tensor:
     """(1, width, places, places): what learned positions start from, sines and cosines of columns and rows: from noise
     a short training learns late where anything is."""
     at = (torch.arange(places) + 0.5) / places
-    angles = torch.pi * torch.linspace(1, places, -(-width // 4))[:, None] * at
+    count = -(-width // 4)
+    rates = 1 + torch.arange(count) * ((places - 1) / max(1, count - 1))  # transformers replaces linspace as it loads
+    angles = torch.pi * rates[:, None] * at
     waves = torch.cat([angles.sin(), angles.cos()])
     across, down = waves[:, None, :].expand(-1, places, -1), waves[:, :, None].expand(-1, -1, places)
     return torch.stack([across, down], 1).flatten(0, 1)[:width][None].clone()
