@@ -66,6 +66,13 @@ def test_small_masks_count_as_nothing_only_when_asked():
         assert m.compute()["N_acc"] == accuracy
 
 
+def test_a_mask_without_a_pixel_is_nothing_whatever_was_said():
+    """All that a model without a rejection can say: the protocol's "empty prediction"."""
+    m = GeneralizedReferringMetrics()
+    assert m.update(NOTHING, NOTHING, False, True) == 1.0 and m.update(NOTHING, LEFT, False, False) == 0.0
+    assert m.compute()["N_acc"] == 1.0 and m.compute()["T_acc"] == 0.0
+
+
 def test_impossible_samples_are_refused():
     m = GeneralizedReferringMetrics()
     with pytest.raises(ValueError, match="one shape"):

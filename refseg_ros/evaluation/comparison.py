@@ -24,6 +24,7 @@ FIGURES = {
     "gIoU": "gIoU", "cIoU": "cIoU", "N_acc": "N-acc", "T_acc": "T-acc", "Pr@0.7": "Pr@.7", "Pr@0.8": "Pr@.8",
     "Pr@0.9": "Pr@.9", "box_accuracy": "box", "GREC_F1_is_1": "GREC",
 }  # fmt: skip
+SMALL = {"gIoU": "gIoU, 50 px", "N_acc": "N-acc, 50 px", "T_acc": "T-acc, 50 px"}  # smaller masks count as nothing
 WORDS = {"PQ": "PQ", "PQ_things": "PQ things", "PQ_stuff": "PQ stuff", "AP": "mask AP"}
 CELL = (300, 262)  # of a sheet: a picture and what is written under it
 
@@ -43,26 +44,26 @@ class Entry:
 
 def main_table(entries: Sequence[Entry]) -> list[list[str]]:
     """Heads, then one row for each model that is no ablation."""
-    heads = ["model", *FIGURES.values(), *WORDS.values(), "parameters", "frame + phrase, ms", "further phrase, ms"]
-    rows = [heads]
+    measured = ("parameters", "frame + phrase, ms", "further phrase, ms")
+    rows = [["model", *FIGURES.values(), *SMALL.values(), *WORDS.values(), *measured]]
     for entry in entries:
         if entry.of:
             continue
         words = entry.report.get("word_lists", {})
         size = "-" if entry.parameters is None else f"{entry.parameters / 1e6:.2f}M"
         times = [cell(entry.ms.get(key), 1) for key in ("first", "further")]
-        figures = [_figure(entry.report, f) for f in FIGURES]
+        figures = _figures(entry.report)
         rows.append([entry.name, *figures, *(cell(words.get(w)) for w in WORDS), size, *times])
     return rows
 
 
 def ablation_table(entries: Sequence[Entry]) -> list[list[str]]:
     """Heads, then the variants of each model, in their order: the whole first, then without one of its parts."""
-    rows = [["model", "what is changed", *FIGURES.values(), *WORDS.values()]]
+    rows = [["model", "what is changed", *FIGURES.values(), *SMALL.values(), *WORDS.values()]]
     for entry in entries:
         if entry.of:
             words = entry.report.get("word_lists", {})
-            figures = [_figure(entry.report, f) for f in FIGURES]
+            figures = _figures(entry.report)
             rows.append([entry.of, entry.about, *figures, *(cell(words.get(w)) for w in WORDS)])
     return rows
 
@@ -79,8 +80,10 @@ def kinds_table(entries: Sequence[Entry]) -> list[list[str]]:
     return rows
 
 
-def _figure(report: dict[str, Any], name: str) -> str:
-    return cell(report.get(name), interval=report["intervals_95"].get(name) if name == "gIoU" else None)
+def _figures(report: dict[str, Any]) -> list[str]:
+    """Cells of FIGURES, then of SMALL."""
+    plain = [cell(report.get(f), interval=report["intervals_95"].get(f) if f == "gIoU" else None) for f in FIGURES]
+    return plain + [cell(report.get("min_pixels_50", {}).get(f)) for f in SMALL]
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:

@@ -23,7 +23,7 @@ THRESHOLDS = (0.7, 0.8, 0.9)
 
 class GeneralizedReferringMetrics:
     """Accumulates samples. min_pixels: smaller predictions count as "nothing", for models that have no other way to
-    say so (the GRES paper clears masks below 50 pixels); 0 takes every prediction as it is.
+    say so (the GRES paper clears masks below 50 pixels). A mask without a pixel is "nothing" whatever was said.
 
     Raises ValueError for a min_pixels below 0.
     """
@@ -54,7 +54,7 @@ class GeneralizedReferringMetrics:
         if true_empty and true.any():
             raise ValueError("true_empty is set, but true_mask has pixels")
         area = int(np.count_nonzero(pred))
-        said_nothing = bool(pred_empty) or area < self._min_pixels
+        said_nothing = bool(pred_empty) or area < max(1, self._min_pixels)
         if said_nothing:
             pred, area = np.zeros_like(true), 0
         common = int(np.count_nonzero(pred & true))
