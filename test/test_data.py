@@ -20,7 +20,7 @@ from refseg_ros.data.coco_words import arguable, covered
 from refseg_ros.data.dataset import DatasetError, read_dataset
 from refseg_ros.data.unpickle import load_plain
 from refseg_ros.data.writer import write_dataset
-from refseg_ros.evaluation.word_lists import read_panoptic
+from refseg_ros.evaluation.word_lists import read_panoptic, vocabulary
 
 WIDTH, HEIGHT = 40, 30
 SQUARE = [10.0, 5.0, 20.0, 5.0, 20.0, 15.0, 10.0, 15.0]
@@ -250,7 +250,9 @@ def test_coco_panoptic_gives_word_lists_too(tmp_path, crowd):
     (sample,) = read_panoptic(tmp_path / "out")
     ids, index = sample.truth().ids, read_dataset(tmp_path / "out")
     assert sample.image == index[0].image
-    assert (ids[RIGHT] == 2 - crowd).all() and (ids[LEFT] == 1 - crowd).all() and set(np.unique(ids)) <= set(range(5))
+    assert (ids[RIGHT] == 2 - crowd).all() and (ids[LEFT] == (4 if crowd else 1)).all()
+    assert set(np.unique(ids)) <= set(range(5)) and sample.crowd == ({4} if crowd else set())
+    assert sample.truth().crowd == sample.crowd and vocabulary([sample]) == (["dog", "teddy bear"], ["floor"])
     with pytest.raises(DatasetError, match=r"panoptic_val2017/000000000009\.png cannot be read"):
         (tmp_path / "panoptic_val2017" / "000000000009.png").unlink()
         shutil.rmtree(tmp_path / "out" / "panoptic")

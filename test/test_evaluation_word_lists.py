@@ -1,6 +1,7 @@
 """Panoptic quality against hand-worked and naive counts, mask AP, and a model asked by word list."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -131,6 +132,17 @@ def test_average_precision_of_known_cases():
     above.update([], [box(0, 10)], (30, 20))
     below.update([], [box(0, 10)], (30, 20))
     assert below.compute()["AP"] == pytest.approx(51 / 101)
+
+
+def test_what_lies_in_a_crowd_is_not_counted():
+    """As by COCO: a group that was not separated is neither found nor missed."""
+    crowd = replace(box(12, 30), crowd=True)
+    among = MaskAveragePrecision()
+    among.update([box(0, 10, score=0.4), box(15, 22, score=0.9)], [box(0, 10), crowd], (30, 20))
+    assert among.compute()["AP"] == pytest.approx(1)
+    alone = MaskAveragePrecision()
+    alone.update([box(0, 10, score=0.4), box(15, 22, score=0.9)], [box(0, 10), box(12, 30)], (30, 20))
+    assert alone.compute()["AP"] < 0.5
 
 
 def test_average_precision_without_truth_or_predictions():

@@ -73,19 +73,20 @@ class _Map:
 
 
 def _scene(annotation: dict[str, Any], drawn: _Map, names: dict[int, str], things: set[int]) -> LabelledMap:
-    """Segments that were separated, by numbers of our own: theirs need 24 bits."""
+    """Segments by numbers of our own, for theirs need 24 bits: those that were separated, then the crowds."""
     listed = [(int(s["id"]), int(s["category_id"]), int(s.get("iscrowd", 0))) for s in annotation["segments_info"]]
     own = [(number, category) for number, category, crowd in listed if not crowd]
-    unsure = sorted({names[category] for _, category, crowd in listed if crowd})
+    crowds = [(number, category) for number, category, crowd in listed if crowd]
+    unsure = sorted({names[category] for _, category in crowds})
 
     def read() -> npt.NDArray[np.uint16]:
         out = np.zeros(drawn.ids.shape, np.uint16)
-        for n, (number, _) in enumerate(own, 1):
+        for n, (number, _) in enumerate([*own, *crowds], 1):
             out[drawn.ids == number] = n
         return out
 
     segments = tuple((names[category], category not in things) for _, category in own)
-    return LabelledMap(drawn.path.stem, segments, tuple(unsure), read)
+    return LabelledMap(drawn.path.stem, segments, tuple(unsure), read, tuple(names[c] for _, c in crowds))
 
 
 def _lines(

@@ -31,13 +31,15 @@ class LabelledMask:
 @dataclass(frozen=True)
 class LabelledMap:
     """Everything in an image by name, for word lists. key: names its file, unique in the dataset; segments: (name,
-    whether it is stuff) of the ids 1, 2, ...; unsure: names of what has no id and is there; read: uint16 (H, W) ids, 0
-    for what has none, called when no file of that key is there yet."""
+    whether it is stuff) of the ids 1, 2, ...; crowds: names of groups that were not separated, of the ids that follow;
+    unsure: names that may be there unlabelled, those of crowds among them; read: uint16 (H, W) ids, 0 for what has none,
+    called when no file of that key is there yet."""
 
     key: str
     segments: tuple[tuple[str, bool], ...]
     unsure: tuple[str, ...]
     read: Callable[[], npt.NDArray[np.uint16]]
+    crowds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ def _scene(sample: Labelled, scene: LabelledMap, out: Path) -> dict[str, Any]:
         (out / "panoptic").mkdir(exist_ok=True)
         write_png(out / name, scene.read())
     segments = [{"id": n, "name": said, "stuff": stuff} for n, (said, stuff) in enumerate(scene.segments, 1)]
-    return {"image": _relative(sample.image, out), "panoptic": name, "segments": segments, "unsure": list(scene.unsure)}
+    crowds = [{"id": n, "name": said} for n, said in enumerate(scene.crowds, len(segments) + 1)]
+    row = {"image": _relative(sample.image, out), "panoptic": name, "segments": segments, "unsure": list(scene.unsure)}
+    return row | ({"crowds": crowds} if crowds else {})
 
 
 def _relative(image: Path, out: Path) -> str:

@@ -19,11 +19,13 @@ FIGURES = {"AP": 0, "AP50": 1, "AP75": 2, "AP_small": 3, "AP_medium": 4, "AP_lar
 
 @dataclass(frozen=True, eq=False)
 class NamedMask:
-    """mask: bool (H, W); score: 0..1, of a prediction; the truth's is not read."""
+    """mask: bool (H, W); score: 0..1, of a prediction; the truth's is not read; crowd: of a truth, things that were not
+    separated: what lies in it is not counted."""
 
     name: str
     mask: npt.NDArray[np.bool_]
     score: float = 1.0
+    crowd: bool = False
 
 
 class MaskAveragePrecision:
@@ -40,7 +42,7 @@ class MaskAveragePrecision:
         image = len(self._images) + 1
         self._images.append({"id": image, "width": size[0], "height": size[1]})
         for item in true:
-            row = self._row(item, image, size) | {"id": len(self._true) + 1, "iscrowd": 0}
+            row = self._row(item, image, size) | {"id": len(self._true) + 1, "iscrowd": int(item.crowd)}
             self._true.append(row)
         self._predicted += [self._row(item, image, size) | {"score": float(item.score)} for item in predicted]
 

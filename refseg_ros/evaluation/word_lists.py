@@ -39,12 +39,15 @@ class WordListModel(Protocol):
 
 @dataclass(frozen=True)
 class PanopticSample:
-    """One line of panoptic.jsonl: an image, its id map (16-bit PNG, 0 for nothing) and the segments in it."""
+    """One line of panoptic.jsonl: an image, its id map (16-bit PNG, 0 for nothing) and the segments in it.
+
+    crowd: ids of groups that were not separated, which are neither found nor missed."""
 
     image: Path
     panoptic: Path
     names: dict[int, str]
     stuff: frozenset[int]
+    crowd: frozenset[int] = frozenset()
 
     def truth(self) -> PanopticMap:
         """Raises DatasetError for a map that cannot be read or holds other ids."""
@@ -52,7 +55,7 @@ class PanopticSample:
         if ids is None or ids.ndim != 2:
             raise DatasetError(f"The map {self.panoptic} cannot be read; make the dataset again.")
         try:
-            return PanopticMap(ids.astype(np.int64), self.names)
+            return PanopticMap(ids.astype(np.int64), self.names, self.crowd)
         except ValueError as error:
             raise DatasetError(f"The map {self.panoptic} does not fit its line: {error}.") from error
 
@@ -72,7 +75,9 @@ def read_panoptic(folder: Path) -> list[PanopticSample]:
             row = json.loads(line)
             names = {int(s["id"]): str(s["name"]) for s in row["segments"]}
             stuff = frozenset(int(s["id"]) for s in row["segments"] if s["stuff"])
-            samples.append(PanopticSample(folder / row["image"], folder / row["panoptic"], names, stuff))
+            crowds = {int(s["id"]): str(s["name"]) for s in row.get("crowds", ())}
+            image, drawn = folder / row["image"], folder / row["panoptic"]
+            samples.append(PanopticSample(image, drawn, names | crowds, stuff, frozenset(crowds)))
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{index}, line {number} is not a panoptic sample: {error!r}.") from error
     if not samples:
@@ -86,6 +91,8 @@ def vocabulary(samples: Iterable[PanopticSample]) -> tuple[list[str], list[str]]
     stuff: set[str] = set()
     for sample in samples:
         for number, name in sample.names.items():
+            if number in sample.crowd:
+                continue
             (stuff if number in sample.stuff else things).add(name)
     if things & stuff:
         raise DatasetError(f"the names {sorted(things & stuff)} are things in one picture and stuff in another")
@@ -103,7 +110,8 @@ def evaluate_word_lists(model: WordListModel, samples: Sequence[PanopticSample])
         spent.append((time.perf_counter() - began) * 1e3)
         quality.update(answer.scene, truth)
         true = [
-            NamedMask(name, truth.ids == number) for number, name in sample.names.items() if number not in sample.stuff
+            NamedMask(name, truth.ids == number, crowd=number in sample.crowd)
+            for number, name in sample.names.items() if number not in sample.stuff
         ]
         precision.update(answer.instances, true, (rgb.shape[1], rgb.shape[0]))
     report: dict[str, Any] = {"count": len(samples), "things": len(things), "stuff": len(stuff)}
