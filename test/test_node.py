@@ -155,6 +155,19 @@ def test_a_goal_may_bring_its_own_frame(quick):
     assert result.header == color.header and result.objects[0].valid
 
 
+def test_a_goals_depth_of_another_moment_costs_the_3d_and_not_the_masks(quick):
+    color = quick.image()
+    depth = quick.depth_of(color)
+    depth.header = type(color.header)(frame_id=color.header.frame_id)
+    depth.header.stamp.sec = color.header.stamp.sec - 60
+    depth.header.stamp.nanosec = color.header.stamp.nanosec
+    goal = Segment.Goal(
+        instruction="the red thing", use_given_frame=True, image=color, depth=depth, camera_info=quick.info_of(color)
+    )
+    result = quick.result_of(quick.send(goal)).result.result
+    assert result.outcome == FOUND and "60000 ms away from its image" in result.objects[0].reason
+
+
 def test_a_goal_with_an_empty_frame_is_an_error(quick):
     answer = quick.result_of(quick.send(Segment.Goal(instruction="the red thing", use_given_frame=True)))
     assert answer.status == GoalStatus.STATUS_ABORTED

@@ -32,8 +32,8 @@ class LabelledMask:
 class LabelledMap:
     """Everything in an image by name, for word lists. key: names its file, unique in the dataset; segments: (name,
     whether it is stuff) of the ids 1, 2, ...; crowds: names of groups that were not separated, of the ids that follow;
-    unsure: names that may be there unlabelled, those of crowds among them; read: uint16 (H, W) ids, 0 for what has none,
-    called when no file of that key is there yet."""
+    unsure: names that may be there unlabelled, those of crowds among them; read: uint16 (H, W) ids, 0 for what has
+    none, called when no file of that key is there yet."""
 
     key: str
     segments: tuple[tuple[str, bool], ...]

@@ -60,7 +60,9 @@ SPECS: dict[str, Spec] = {
     "queue_size": Spec(128, "Requests that may wait; one more is answered QUEUE_FULL at once.", 1, 10000),
     "default_deadline_s": Spec(0.0, "Deadline of a request that names none, seconds; 0: none.", 0.0, 3600.0),
     "continuous_period_s": Spec(0.5, "Period of continuous mode when the request names none, seconds.", 0.02, 3600.0),
-    "sync_slop_s": Spec(0.0, "Largest stamp difference to depth, seconds; 0: half a frame period.", 0.0, 1.0),
+    "sync_slop_s": Spec(
+        0.0, "Largest stamp difference to depth, seconds; 0: half a frame period, at most 0.05.", 0.0, 1.0
+    ),
     "depth_wait_s": Spec(0.1, "How long a colour image waits for its depth, seconds.", 0.0, 5.0),
     "frame_wait_s": Spec(2.0, "How long a request waits for a first image, seconds.", 0.0, 60.0),
     "max_frame_age_s": Spec(2.0, "A newest image older than this is STALE_FRAME, seconds; 0: any age.", 0.0, 3600.0),

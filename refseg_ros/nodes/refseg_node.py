@@ -46,6 +46,7 @@ from refseg_ros.nodes.worker import MESSAGES, InferenceWorker, Job
 Success, Failure = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 ModelFactory = Callable[[dict[str, Any]], SegmentationModel]
 WARM_INSTRUCTION = "the object"
+MODEL_GONE = "the model did not finish its request in time and was released; clean up and configure again"
 SHUTDOWN_PATIENCE_S = 10.0  # for answers that are there and have not left yet
 
 
@@ -62,8 +63,9 @@ class RefsegNode(LifecycleNode):
         self.worker: InferenceWorker | None = None
         self._outputs: Outputs | None = None
         self._active = False
-        self.finalized = False
-        self._failure = ""  # why configure failed last, in words
+        self.finalized = False  # no transition leads on: the shutdown has been, or cannot be
+        self.stopping = False  # what comes now is answered SHUTDOWN
+        self._failure = ""  # why the last transition failed, in words, and what to do
         self._rays = RayGrid()  # for the worker's thread; a changed parameter costs no new one
         self._inputs: Inputs | None = None
         self._numbers = itertools.count(1)
@@ -71,7 +73,9 @@ class RefsegNode(LifecycleNode):
         self._frames = FrameSource(self.matcher, self.resolve_topic_name("image_raw"), self._to_color, self._sim_ns)
         self.add_on_set_parameters_callback(lambda changed: parameters.check(self._values, changed))
         self.add_post_set_parameters_callback(self._on_parameters)
-        self.requests = RequestServers(self, self._submit, lambda: self._active, self.matcher.counts)
+        self.requests = RequestServers(
+            self, self._submit, lambda: None if self._active else self._not_active(), self.matcher.counts
+        )
         self._diagnostics = self.create_publisher(diagnostics.DiagnosticArray, "/diagnostics", 10)
         # Whatever time the robot lives by: a simulation that stands still is no reason to fall silent.
         self.create_timer(1.0, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -106,7 +110,10 @@ class RefsegNode(LifecycleNode):
         return Failure
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe to the camera and take requests."""
+        """Subscribe to the camera and take requests; FAILURE where a cleanup that failed has taken the model."""
+        if self.worker is None:
+            self.get_logger().error(self._failure)
+            return Failure
         if super().on_activate(state) != Success:
             return Failure
         self.matcher.slop_s, self.matcher.depth_wait_s = self._values["sync_slop_s"], self._values["depth_wait_s"]
@@ -121,8 +128,12 @@ class RefsegNode(LifecycleNode):
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Release the model, its thread and the publishers."""
-        return Success if self._release() else Failure
+        """Release the model, its thread and the publishers. After FAILURE the node has let go of them, too."""
+        if not self._release():
+            self._failure = self.health.last_error = MODEL_GONE
+            return Failure
+        self._failure = ""
+        return Success
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """The same from any state; requests in hand are answered SHUTDOWN."""
@@ -137,6 +148,7 @@ class RefsegNode(LifecycleNode):
 
     def stop(self, code: ErrorCode) -> None:
         """Stop listening, and answer every request in hand with `code`."""
+        self.stopping = self.stopping or code is ErrorCode.SHUTDOWN
         self._active = False
         self.requests.stop_continuous()
         if self._inputs is not None:
@@ -205,10 +217,10 @@ class RefsegNode(LifecycleNode):
         return job
 
     def _not_active(self) -> RequestError:
-        """Why nothing can be asked, with what configure said where that failed."""
-        code = ErrorCode.SHUTDOWN if self.finalized else ErrorCode.NOT_ACTIVE
-        failed = f" ({self._failure})" if self._failure else ""
-        return RequestError(code, MESSAGES[code] + failed)
+        """Why nothing can be asked, with what failed last."""
+        code = ErrorCode.SHUTDOWN if self.stopping else ErrorCode.NOT_ACTIVE
+        failed = self._failure and not self.stopping
+        return RequestError(code, f"The node is not active: {self._failure}" if failed else MESSAGES[code])
 
     def _track(self, tracker: Tracker | None, result: Segmentation, frame: Frame | None) -> Tracked | None:
         """The answer with ids that last, in continuous mode; an ERROR says nothing of what is there."""
@@ -294,7 +306,7 @@ def main(args: list[str] | None = None, model_factory: ModelFactory = load_model
             while loading.is_alive() and not stop.is_set():
                 loading.join(0.05)
             if loading.is_alive():
-                node.finalized = True  # between two states no transition leads on; who has asked meanwhile is told
+                node.finalized = True  # between two states no transition leads on
             elif came_to == [Success] and not stop.is_set():
                 node.trigger_activate()
         while not stop.is_set():

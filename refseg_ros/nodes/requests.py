@@ -17,13 +17,13 @@ from rclpy.qos import QoSProfile
 from rclpy.task import Future
 
 from refseg_ros.action import Segment
-from refseg_ros.core.outcome import ErrorCode
+from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.core.tracking import Tracker, TrackingConfig
 from refseg_ros.core.types import Frame
 from refseg_ros.msg import SegmentationResult
-from refseg_ros.nodes.frames import Rectified, build_frame, rectified_of, stamp_ns
-from refseg_ros.nodes.sync import FrameSet
-from refseg_ros.nodes.worker import MESSAGES, Job
+from refseg_ros.nodes.frames import rectified_of
+from refseg_ros.nodes.goal_frames import given_frame
+from refseg_ros.nodes.worker import Job
 from refseg_ros.srv import SegmentOnce, SetInstruction
 
 # A service keeps 10 requests by default and loses the rest of a burst before anybody has seen them.
@@ -46,10 +46,13 @@ class Submit(Protocol):
 
 class RequestServers:
     """Up for the node's whole life, so that an answer always has a server to leave by, and one who asks a node that is
-    not active is told so. unanswered: requests whose answer has not been sent yet."""
+    not active is told so. refusal: why nothing can be asked, None where it can; unanswered: requests whose answer has
+    not been sent yet."""
 
-    def __init__(self, node: LifecycleNode, submit: Submit, active: Callable[[], bool], counts: Counter[str]) -> None:
-        self._node, self._submit, self._active, self._counts = node, submit, active, counts
+    def __init__(
+        self, node: LifecycleNode, submit: Submit, refusal: Callable[[], RequestError | None], counts: Counter[str]
+    ) -> None:
+        self._node, self._submit, self._refusal, self._counts = node, submit, refusal, counts
         self.unanswered = 0
         self._goals: dict[bytes, Job] = {}
         self._timer: Any = None
@@ -90,8 +93,10 @@ class RequestServers:
             handle.publish_feedback(Segment.Feedback(stage=stage, elapsed_s=time.monotonic() - began))
 
         future, complete = self._future()
-        rectified = rectified_of({n: self._node.get_parameter(n).value for n in ("color_rectified", "depth_rectified")})
-        frame = (lambda: _given_frame(goal, rectified)) if goal.use_given_frame else None
+        names = ("color_rectified", "depth_rectified", "sync_slop_s")
+        values: dict[str, Any] = {name: self._node.get_parameter(name).value for name in names}
+        rectified, slop_s = rectified_of(values), values["sync_slop_s"]
+        frame = (lambda: given_frame(goal, rectified, slop_s)) if goal.use_given_frame else None
         job = self._submit(goal.instruction, complete, _seconds(goal.deadline), frame, on_stage)
         key = bytes(handle.goal_id.uuid)
         self._goals[key] = job
@@ -120,8 +125,9 @@ class RequestServers:
         return response
 
     def _on_set_instruction(self, request: Any, response: Any) -> Any:
-        if request.continuous and not self._active():
-            response.success, response.message = False, MESSAGES[ErrorCode.NOT_ACTIVE]
+        refusal = self._refusal() if request.continuous else None
+        if refusal is not None:
+            response.success, response.message = False, refusal.message
             return response
         if not 0.0 <= request.period_s <= LONGEST_PERIOD_S:  # NaN fails too
             response.success = False
@@ -162,12 +168,3 @@ def _forget(_: Any) -> None:
 
 def _seconds(duration: Any) -> float:
     return float(duration.sec) + duration.nanosec * 1e-9
-
-
-def _given_frame(goal: Any, rectified: Rectified) -> Frame:
-    """The frame a goal brings with it. Raises RequestError when its image is not usable."""
-    depth = goal.depth if goal.depth.width and goal.depth.height else None
-    info = goal.camera_info if any(goal.camera_info.k) else None
-    problem = "" if depth is not None else "the goal brought no depth image"
-    messages = FrameSet(goal.image, info, depth, None, stamp_ns(goal.image.header.stamp), 0.0, problem)
-    return build_frame(messages, rectified=rectified)
