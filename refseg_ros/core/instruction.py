@@ -7,31 +7,29 @@ linear in the text's length, which plain_text.py limits.
 
 Rulings where English is open: "the mug left of the milk and the bowl" asks for a mug and a bowl; "or" asks for both; a
 list after "not" is excluded as a whole, until a "but" or a new verb; "any mug" accepts every mug; "put X in Y" asks for
-X and for Y (places.py); "the mug, no, the bowl" asks for the bowl (corrections.py). "Not the bowl" alone asks for
-nothing and is INSTRUCTION_UNREADABLE.
+X and for Y (places.py); "everything but X in Y" asks for Y and excludes X alone; "the mug, no, the bowl" asks for the
+bowl (corrections.py). A word before "the" that can only be a verb is one, known or not (verbs.py). "The mug, the big
+one" asks for the big mug, "the red mug, the blue one" for two mugs (noun.py); after "the mug, not the bowl" a "the can"
+is what is wanted instead. Courtesies and cautions ask for nothing; "It is on the table" tells which thing was meant
+(asides.py). "Not the bowl" alone asks for nothing and is INSTRUCTION_UNREADABLE.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 from refseg_ros.core import lexicon as lex
-from refseg_ros.core.corrections import ADDING, JOINT, corrected, correction_at, merged, refusal, takes_back
-from refseg_ros.core.noun import noun_of, stands_for
+from refseg_ros.core.asides import cared_for, names_nothing, said_of_it, without_asides
+from refseg_ros.core.corrections import JOINT, corrected, merged
+from refseg_ros.core.noun import adds, refined, with_noun
+from refseg_ros.core.number import Number, bound_at, number_of
 from refseg_ros.core.outcome import ErrorCode, RequestError
-from refseg_ros.core.places import beside, thing_and_place
+from refseg_ros.core.parts import Part, joins_nothing, split
+from refseg_ros.core.places import beside, place_refused, preposition_at, thing_and_place
 from refseg_ros.core.plain_text import checked, sentences
+from refseg_ros.core.verbs import opener_at, unknown_verb_at, verb_at
 
 MAX_PHRASES = 16
-
-
-class Number(Enum):
-    """How many things a phrase asks for."""
-
-    SINGULAR = "singular"
-    PLURAL = "plural"
-    COUNT = "count"
 
 
 @dataclass(frozen=True)
@@ -53,130 +51,64 @@ class Phrase:
             raise ValueError(f"Phrase.count must be positive for COUNT and None otherwise, not {self.count}")
 
 
-@dataclass
-class _Part:
-    """A stretch of words between two joints. joint: the word before it ("" at a sentence's start)."""
-
-    joint: str
-    words: list[str]
-    negated: bool = False
-    verb: str = ""  # the verb in force, lower case
-    own_verb: bool = False
-
-    @property
-    def low(self) -> list[str]:
-        return [w.lower() for w in self.words]
-
-
 def parse(text: str) -> tuple[Phrase, ...]:
     """The phrases of an instruction, in order. Raises RequestError (an INSTRUCTION_ code) and nothing else."""
-    phrases: list[Phrase] = []
-    for sentence in merged(sentences(checked(text))):
-        parts = _joined(_polarised(_split(sentence)))
-        for part in parts:
-            for words in thing_and_place(part.words, part.verb):
-                words = _trim(words)
-                if words and any(c.isalpha() for c in "".join(words)):
-                    number, count = _number([w.lower() for w in words])
-                    phrases.append(Phrase(_spell(words), number, count, part.negated))
-        if len(phrases) > MAX_PHRASES:
+    found: list[tuple[list[str], bool]] = []
+    about = -1  # what an "it is ..." is said of, in `found`
+    for sentence in merged(without_asides(sentences(checked(text)))):
+        placed = False  # whether the request that an exclusion is from has a place already
+        for part in _joined(cared_for(_polarised(split(sentence)))):
+            if about >= 0 and (said := said_of_it(part.words)):
+                words, negated = found[about]
+                found[about] = _said_more(words, said), negated
+                continue
+            kept, refused = place_refused(part.words, part.verb)
+            pieces = thing_and_place(kept, part.verb)
+            if placed and part.negated and not part.place_negated:  # "and not on the table", "not the one on the table"
+                pieces = [kept[preposition_at(part.low, 0) :]]
+            placed = placed if part.negated else len(pieces) > 1
+            told = [(w, part.place_negated if k else part.negated) for k, w in enumerate(pieces)] + [(refused, True)]
+            named = [(_trim(words), negated) for words, negated in told]
+            named = [(words, negated) for words, negated in named if any(c.isalpha() for c in "".join(words))]
+            about = len(found) if named else about
+            found += named
+        if len(found) > MAX_PHRASES:
             raise RequestError(
                 ErrorCode.INSTRUCTION_TOO_MANY_PHRASES,
                 f"The instruction names more than {MAX_PHRASES} things; ask for them in several requests.",
             )
-    if not phrases:
+    if not found:
         raise RequestError(ErrorCode.INSTRUCTION_EMPTY, "The instruction names nothing to look for; name an object.")
-    if all(p.negated for p in phrases):
+    if all(negated for _, negated in found):
         raise RequestError(
             ErrorCode.INSTRUCTION_UNREADABLE,
             "The instruction only says what is not wanted; name what to look for, as in 'everything but the bowl'.",
         )
-    return tuple(phrases)
+    return tuple(Phrase(_spell(w), *number_of([v.lower() for v in w]), negated) for w, negated in found)
 
 
-def _split(words: list[str]) -> list[_Part]:
-    """Cut a sentence at commas and conjunctions; compounds stay whole, and "except", "not the ..." begin a part."""
-    low, parts, i = [w.lower() for w in words], [_Part("", [])], 0
-    while i < len(words):
-        joint, n = "", 0
-        if n := correction_at(low, i):
-            joint = JOINT if any(p.words for p in parts) else ""
-            joint = "," if low[i + n : i + n + 1] and low[i + n] in ADDING else joint
-            if joint and i + n == len(low) and takes_back(low[i:]):
-                raise refusal()
-        elif low[i] == ",":
-            joint, n = ",", 1
-        elif n := lex.longest(low, i, lex.EXCEPT):
-            joint = "except"
-        elif n := lex.longest(low, i, lex.CONJUNCTIONS):
-            joint, n = ("", 0) if _whole(low, i) else (" ".join(low[i : i + n]), n)
-        elif low[i] == "not" and 0 < i < len(low) - 1 and low[i - 1] not in lex.COPULAS:
-            joint, n = ("except", 1) if low[i + 1] in lex.DETERMINERS else ("", 0)
-        if not n:
-            parts[-1].words.append(words[i])
-            i += 1
-            continue
-        if parts[-1].words:
-            parts.append(_Part(joint, []))
-        elif joint and (joint != "," or not parts[-1].joint):  # ", and": the later joint tells more
-            parts[-1].joint = joint
-        i += n
-    return [p for p in parts if p.words]
-
-
-def _whole(low: list[str], i: int) -> bool:
-    """Whether the word at i is an "and" or "or" that joins no two things."""
-    pair = (low[i - 1], low[i + 1]) if 0 < i < len(low) - 1 else ()
-    if low[i] == "or":
-        return bool(pair) and all(w in lex.NUMBERS or w.isdigit() for w in pair)  # "two or three mugs"
-    named = pair in lex.COMPOUNDS or (pair in lex.PAIRED and _noun_at(low, i + 2))
-    return low[i] in ("and", "&") and (named or _two_colours(low, i) or _sets_off(low, i))
-
-
-def _noun_at(low: list[str], k: int) -> bool:
-    """Whether the word at k goes on with the noun before it: "salt and pepper shaker"."""
-    if k >= len(low) or low[k] in lex.CONTINUERS | lex.PARTICLES | lex.PRONOUNS | lex.DETERMINERS | {",", "for"}:
-        return False
-    tables = (lex.CONJUNCTIONS, lex.CLOSERS, lex.PLACES, lex.SOURCES, lex.GOALS, lex.CORRECTIONS, lex.SOFT_CORRECTIONS)
-    return not any(lex.longest(low, k, table) for table in tables)
-
-
-def _two_colours(low: list[str], i: int) -> bool:
-    """Whether the "and" at i joins two colours of one thing: "left of the red and white mug"."""
-    colours = lex.COLOURS | lex.NOUN_COLOURS
-    after = low[i + 2] if i + 2 < len(low) else ","
-    goes_on = after != "," and not lex.longest(low, i + 2, lex.CONJUNCTIONS) and after not in lex.CONTINUERS
-    return i > 0 and low[i - 1] in colours and i + 1 < len(low) and low[i + 1] in colours and goes_on
-
-
-def _sets_off(low: list[str], i: int) -> bool:
-    """Whether the "and" at i belongs to an opener: "go and get", "be so kind and bring"."""
-    return any(lex.longest(low, i + 1 - n, lex.OPENERS) == n for n in range(2, min(5, i + 1) + 1))
-
-
-def _polarised(parts: list[_Part]) -> list[_Part]:
+def _polarised(parts: list[Part]) -> list[Part]:
     """Take openers, verbs and negations from each part's start; mark negated parts and the verb in force."""
-    negated, verb = False, ""
-    out: list[_Part] = []
-    for part in parts:
+    negated, verb, excluding = False, "", False  # excluding: what is negated is left out of an earlier request
+    out: list[Part] = []
+    for k, part in enumerate(parts):
+        then = parts[k + 1] if k + 1 < len(parts) else Part("", [])
         before = out[-1].low if out else []
-        if part.joint == "except":
-            negated = True
-        elif part.joint == "but":
-            negated = bool(before) and before[0] in lex.EVERYTHING
+        if part.joint in ("except", "not") or (part.joint == "but" and before and before[0] in lex.EVERYTHING):
+            negated, excluding = True, bool(verb) and (excluding or not negated)
+        elif part.joint == "but" or _instead(out, part, then):
+            negated = False
         low, i = part.low, 0
-        while i < len(low):
-            opens = lex.longest(low, i, lex.OPENERS, 8)
-            if opens == 1 and low[i] == "robot" and not _addressed(low, i + 1):
-                break  # "robot vacuum"
+        while i < len(low) and not bound_at(low, i):
+            opens = opener_at(low, i, then.low)
             if (n := lex.longest(low, i, lex.NEGATIONS)) and n >= opens:
                 if low[i] in ("not", "without") and _goes_on(low[i + n :]) and before:
                     break  # "the mug, not red": an inner negation, the phrase's own
-                negated, i = True, i + n
+                negated, excluding, i = True, False, i + n
                 verb = "" if low[i - 1] in ("leave", "ignore", "skip", "avoid") else verb
-            elif n := _verb_at(low, i):
+            elif n := verb_at(low, i) or int(not (opens or part.own_verb) and unknown_verb_at(low, i)):
                 negated = negated and (i > 0 and bool(lex.longest(low, 0, lex.NEGATIONS))) and part.joint != "then"
-                verb, part.own_verb, i = low[i], True, i + n
+                verb, part.own_verb, excluding, i = low[i], True, False, i + n
                 while i < len(low) and low[i] in ("me", "us"):
                     i += 1
             elif (n := opens) or (n := int(low[i] == "to" and i > 0)):
@@ -184,34 +116,32 @@ def _polarised(parts: list[_Part]) -> list[_Part]:
                 i += n
             else:
                 break
-        part.words, part.negated, part.verb = part.words[i:], negated, verb
-        if part.words:
+        part.words, part.whole, part.verb = part.words[i:], i == 0, verb
+        part.negated, part.place_negated = negated, negated and not excluding
+        if part.words and not (negated and names_nothing(part.low)):
             out.append(part)
     return out
 
 
-def _addressed(low: list[str], then: int) -> bool:
-    """Whether what follows a "robot" is said to one."""
-    follows = then >= len(low) or low[then] in lex.DETERMINERS
-    return follows or bool(_verb_at(low, then) or lex.longest(low, then, lex.OPENERS | lex.NEGATIONS))
-
-
-def _verb_at(low: list[str], i: int) -> int:
-    """How many words of a verb stand at i; 0 when they may be a noun or an adjective."""
-    if n := lex.longest(low, i, lex.VERBS):
-        return n
-    n = lex.longest(low, i, lex.MAYBE_VERBS)
-    follows = low[i + n] if n and i + n < len(low) else ""
-    return n if follows in lex.DETERMINERS or follows.isdigit() else 0
+def _instead(out: list[Part], part: Part, then: Part) -> bool:
+    """Whether a part names what is wanted instead of the one before it: "the mug, not the red one, the blue one"."""
+    refused = len(out) > 1 and out[-1].joint == "not" and not out[-2].negated
+    listed = part.joint != "," or then.joint in ("and", "or", "nor")
+    one = refused and not listed and number_of(out[-2].low)[0] is Number.SINGULAR
+    return one and part.low[0] in lex.DETERMINERS
 
 
 def _goes_on(low: list[str]) -> bool:
     """Whether the words can only qualify something before them: adjectives alone, or a relation first."""
-    return bool(low) and (low[0] in lex.CONTINUERS or all(w in lex.ADJECTIVES for w in low))
+    if not low or bound_at(low, 0):
+        return False
+    return low[0] in lex.CONTINUERS or all(w in lex.ADJECTIVES for w in low)
 
 
 def _nounless(low: list[str], then: list[str]) -> bool:
     """Whether a part is a determiner and adjectives, its noun still to come in the part `then`."""
+    if low[-1] in ("one", "ones"):
+        return False  # "the big one and the small one"
     cut = max((k for k, w in enumerate(low) if w in ("with", "has", "having")), default=-1)
     tail = [w for w in low[cut + 1 :] if w not in lex.DETERMINERS]
     if cut >= 0:  # "the cup with a red, blue and green logo"
@@ -221,24 +151,25 @@ def _nounless(low: list[str], then: list[str]) -> bool:
     return bool(body) and all(w in lex.ADJECTIVES or (colour_next and w in lex.NOUN_COLOURS) for w in body)
 
 
-def _joined(parts: list[_Part]) -> list[_Part]:
+def _joined(parts: list[Part]) -> list[Part]:
     """Rejoin parts that one phrase was cut into, and lend a shared noun: "the red and the blue mug"."""
-    out: list[_Part] = []
+    out: list[Part] = []
     for part in parts:
         last = out[-1] if out else None
-        own = _trim(part.words)
-        if last is not None and stands_for([w.lower() for w in own]):
-            part.words = own[:-1] + noun_of(last.words, singular=own[-1].lower() == "one")
+        if part.joint == "," and part.whole and adds(part.low) and _refines(out, part):
+            continue
+        if last is not None:
+            part.words = with_noun(_trim(part.words), last.words) or part.words
         low = part.low
         if last is not None and part.joint == JOINT:
             part.words, part.negated = corrected(last.words, part.words), last.negated
-            part.verb, out[-1] = part.verb or last.verb, part
+            part.verb, part.place_negated, out[-1] = part.verb or last.verb, last.place_negated, part
             continue
         if last is not None and not part.own_verb and (last.negated == part.negated):
             before = last.low
             start = before.index("between") if "between" in before else len(before)
-            joints = [k for k in range(start, len(before)) if before[k] in ("and", ",") and not _whole(before, k)]
-            between = start < len(before) and not joints
+            joints = (k for k in range(start, len(before)) if before[k] in ("and", ","))
+            between = start < len(before) and all(joins_nothing(before, k) for k in joints)
             bare = _nounless(before, low)
             free = low[0] not in lex.DETERMINERS
             qualifies = _goes_on(low) or (low[0] == "not" and _goes_on(low[1:]))
@@ -256,12 +187,23 @@ def _joined(parts: list[_Part]) -> list[_Part]:
     return out
 
 
+def _refines(out: list[Part], part: Part) -> bool:
+    """Whether a part says more about the last thing of its polarity, which then has it: "the mug, the big one"."""
+    of = next((p for p in reversed(out) if p.negated == part.negated), None)
+    if of is None:
+        return False
+    thing = thing_and_place(of.words, of.verb)[0]
+    more = refined(thing, _trim(part.words)) if thing else []
+    of.words = more + of.words[len(thing) :] if more else of.words
+    return bool(more)
+
+
 def _trim(words: list[str]) -> list[str]:
     """Without trailing courtesies, particles and bare pronouns."""
     words = [w for k, w in enumerate(words) if w != "," or 0 < k < len(words) - 1]
     while words:
         low = [w.lower() for w in words]
-        n = next((n for n in range(min(4, len(low)), 0, -1) if tuple(low[-n:]) in lex.CLOSERS), 0)
+        n = next((n for n in range(min(6, len(low)), 0, -1) if tuple(low[-n:]) in lex.CLOSERS), 0)
         if n and low[-n] == "to" and beside(low, len(low) - n):
             n = 0  # "the mug closest to me"
         if n and n < len(low) and low[-n - 1] in ("that", "which"):
@@ -280,34 +222,7 @@ def _spell(words: list[str]) -> str:
     return " ".join(known).replace(" ,", ",")
 
 
-def _side(words: list[str], k: int) -> bool:
-    """Whether "left" or "right" at k is an adjective: "the left mugs", not "the mugs left of the milk"."""
-    return words[k] in lex.ADJECTIVES and words[k + 1 : k + 2] not in (["of"], ["from"])
-
-
-def _number(low: list[str]) -> tuple[Number, int | None]:
-    """How many the phrase asks for, from its determiners, or else from its head noun's ending."""
-    described = next((k for k, w in enumerate(low) if w not in lex.BEFORE_NUMBERS), 0)
-    counted = described if low[described] in lex.NUMBERS or low[described].isdigit() else 0
-    words = low[counted or int(low[0] in lex.BEFORE_NOUNS and len(low) > 1) :]
-    first = words[0]
-    if words[1:2] == ["or"] and words[2:3] and (words[2] in lex.NUMBERS or words[2].isdigit()):
-        return Number.PLURAL, None  # "two or three mugs"
-    if words[:3] == ["a", "pair", "of"] or words[:2] == ["pair", "of"]:
-        return (Number.SINGULAR, None) if lex.SOLE_PAIRS & set(words) else (Number.COUNT, 2)
-    if first == "both" or words[:3] == ["a", "couple", "of"]:
-        return Number.COUNT, 2
-    value = lex.NUMBERS.get(first, int(first) if first.isascii() and first.isdigit() and len(first) < 4 else None)
-    if value is not None and value >= 2 and len(words) > 1 and words[1] not in lex.UNITS:
-        return Number.COUNT, value
-    if value == 1 or first in ("a", "an", "this", "another"):
-        return (Number.PLURAL, None) if words[:2] in (["a", "few"], ["a", "lot"]) else (Number.SINGULAR, None)
-    if low[0] in lex.PLURAL_WORDS or first in lex.PLURAL_WORDS:
-        return Number.PLURAL, None
-    ends = (k for k, w in enumerate(words) if k and (w == "," or (w in lex.CONTINUERS and not _side(words, k))))
-    stop = next(ends, len(words))
-    head = words[stop - 1]
-    if head in lex.SOLE_PAIRS or head in lex.IRREGULAR_PLURALS:
-        return (Number.PLURAL, None) if head in lex.IRREGULAR_PLURALS and head != "fish" else (Number.SINGULAR, None)
-    plural = len(head) > 2 and head.endswith("s") and not head.endswith(("ss", "us", "is", "'s"))
-    return (Number.PLURAL, None) if plural and head not in lex.SINGULAR_S else (Number.SINGULAR, None)
+def _said_more(words: list[str], said: list[str]) -> list[str]:
+    """A phrase's words with a "that is ..." said of it later."""
+    more = _trim(said[2:])
+    return refined(words, more) or [*words, *said[:2], *more] if more else words

@@ -40,18 +40,42 @@ def longest(words: Sequence[str], at: int, table: Entries, limit: int = 6) -> in
 # Dropped wherever they stand: sounds and courtesies that carry nothing.
 NOISE = frozenset(["um", "umm", "uh", "uhh", "er", "erm", "ehm", "hmm", "hm", "oh", "ah", "please", "pls", "kindly"])
 
+# When and how to do it: dropped at the start and at the end of a part, and where they are all of it.
+_MANNERS = _entries("""
+slowly | carefully | gently | quickly | asap | as soon as possible | as soon as you can | when you're done
+when you are done | when you're ready | when you are ready | when you're finished | when you are finished
+once you're done | once you are done | when you have time | when you have a moment | when you get a chance
+if you have time | if you have a moment | if you don't mind | if it's not too much trouble
+if it is not too much trouble | whenever you're ready | if that's okay | if that's ok
+""")
+# Dropped where they are all that is said between two joints: courtesies, warnings, praise.
+ASIDES = _MANNERS | _entries("""
+be careful | careful | be careful with it | be careful with them | be careful with that | careful with it
+careful with that | careful with them | very careful | be very careful | be gentle | gentle | be gentle with it
+be quick | be patient | watch out | look out | good job | great job | nice job | well done | nice work
+good work | great work | nice one | great | perfect | awesome | excellent | fantastic | wonderful | brilliant
+very good | very nice | sounds good | good | nice | cool | hurry | hurry up | quick | come on | go ahead | go on
+take your time | take care | no need to hurry | not too fast | not so fast | not too quickly | slow down
+nice and slow | thank you so much | thanks so much | many thanks | thank you very much | much appreciated
+thanks | thank you | cheers | that's it | that is it | that's all | that is all | that's fine | that's right
+that will be all | that'll be all | don't worry | do not worry | dont worry | there you go | here you go
+there we go | here we go | it's okay | it's ok | it's fine | it's urgent | it is urgent | i'm in a hurry
+you're welcome | how are you | yeah | yep | sure | of course | good robot | robot
+""")
+
 # Dropped at the start of a part of the instruction.
-OPENERS = _entries("""
+OPENERS = _MANNERS | _entries("""
 hey | hi | hello | ok | okay | alright | all right | well | so | now | then | next | also | first of all
-finally | yes | right then | hey robot | hi robot | hello robot | ok robot | okay robot | robot
+finally | lastly | firstly | secondly | first | yes | right then | hey robot | hi robot | hello robot
+ok robot | okay robot | robot
 dear robot | good morning | good evening | could you | would you | can you | will you | could we | can we
 may i | can i | could i | can i have | could i have | may i have | would you mind
 would you be so kind as to | be so kind as to | be so kind and | if you could | if you can | if possible
-could you maybe | maybe | perhaps | just | simply | quickly | carefully | gently | also please | for me
+could you maybe | maybe | perhaps | just | simply | also please | for me
 i want you to | i want | i would like you to | i would like | i'd like you to | i'd like | i need you to
 i need | i wish | i would like to have | i'd like to have | i want to have | i'd love | i am looking for
 i'm looking for | i was wondering if you could | we want | we need | we would like | we'd like | let's
-let us | you should | you must | you need to | you have to | go ahead and | go and | try to | try and
+let us | you should | you must | you need to | you have to | go ahead and | go and | go | try to | try and
 make sure to | be careful and | your task is to | help me | where is | where are | where's | is there
 are there | there is | there are | do you see | can you see | do you have | tell me where is | which
 which one is | how many | what about | how about | i mean | i meant | i said | you know | sort of | kind of
@@ -59,15 +83,20 @@ don't forget | don't forget to | do not forget | do not forget to | dont forget 
 never forget | never forget to | why don't you | don't you | can't you | couldn't you | won't you
 wouldn't you | no rush | no hurry | no worries | no problem | no thanks | no thank you | sorry about that
 sorry to bother you | excuse me | wait a second | wait a minute | wait a moment | hold on | one moment
-one second | actually | sorry
+one second | actually | sorry | let me have | let me see | let me get | lemme see | lemme have | gimme
+not only | not just | not merely | not simply | what color is | what colour is | what color are | what colour are
+what is the color of | what is the colour of | what's the color of | what's the colour of | what kind of
+what sort of | how big is | how big are | how small is | how tall is | how tall are | how long is | how wide is
+how heavy is | how heavy are | how far is | how far away is | how old is | how full is | how hot is
 """)
 
 # Dropped at the end of a part of the instruction.
-CLOSERS = _entries("""
+CLOSERS = _MANNERS | _entries("""
 for me | to me | for us | to us | right now | now | thanks | thank you | thank you very much
-thanks a lot | cheers | thanks robot | thank you robot | if you can | if you could | if possible
-if you don't mind | when you can
-as well | too | would you | will you | could you | can you | again | quickly | carefully | gently | okay
+thank you so much | thanks so much | many thanks | thanks a lot | cheers | thanks robot | thank you robot
+if you can | if you could | if possible
+when you can | not too fast | not so fast | is that | is this
+as well | too | would you | will you | could you | can you | again | okay
 ok | at once | immediately | alone | are there | is there | do you see | can you see | do you have | you see
 actually | sorry
 """)
@@ -98,13 +127,37 @@ show | mark | outline | label | mask | lift | lift up | hold | hold up | move | 
 set | set down | push | pull | open | close | touch | clear | clean | clean up | throw | track | follow
 watch | spot | separate | cut out | hand | pass | stack | store | turn | wipe | wash | ship | sort | load
 return | point | use | empty | fill | shake | check | draw | paint | transfer | lay | lay down | carry
-slide | tidy up | keep
+slide | tidy up | keep | flip | flip over | rotate | turn over | turn around | turn on | turn off | switch on
+switch off | power on | power off | plug | plug in | unplug | count | list | rinse | toss | hang | hang up | cut
+cut up | reach | press | twist | screw | unscrew | peel | chop | slice | cook | heat | heat up | warm up | boil
+scrub | dry | sweep | fold | unfold | serve | swap | exchange | replace | align | straighten | center | cover
+uncover | wrap | unwrap | tie | untie | stir | mix | scoop | spread | weigh | measure | inspect | examine | scan
+position | arrange | organize | organise | attach | detach | connect | disconnect | lock | unlock | hide | raise
+lower | tilt | shift | nudge | stick | lean | dump | handing | passing | showing | fetching | moving | reaching
+placing | lifting | opening | closing | carrying | sliding | cleaning | throwing | picking | spill | break
+crush | squeeze | tip | tip over | knock | knock over | hit | damage | scratch | bump | hurt
 """)
+# Whatever else stands before one of these at a part's start is a verb as well ("flip the mug") ...
+OBJECTS = _words("the a an this that these those my your his her its our their all every each both another")
+# ... but these: what is no noun, no adjective and no verb there.
+NO_VERBS = _words("""
+about across after along amid among around before beyond despite during for like opposite outside past per since
+than through throughout till toward towards until up via within without as if when while because so nor yet half
+such quite rather twice which what who whose
+""")
+# Not to do these is care for the thing, no refusal of it, where the thing is asked for later: "don't drop it".
+CAUTIONS = _words("drop spill break crush squeeze tip knock hit damage scratch bump hurt shake")
+# What no model can find: "don't hurt yourself", "don't touch anything else".
+NOBODY = _words("anything else anyone anybody everyone myself yourself himself herself ourselves yourselves")
 
 # After these, "X in Y" and "X on Y" name a thing and a place: both are asked.
 PLACING = _words("""
-put putting place move insert pour set drop throw stack store transfer lay load return deliver slide
+put putting place placing move moving insert pour set drop throw stack store transfer lay load return deliver
+slide hang toss position arrange attach connect plug hide stick lean dump spread
 """)
+SWAPPING = _words("swap exchange replace")  # "swap X for Y", "replace X with Y"
+SWAPPED = _entries("with | for")
+SWITCHING = _words("turn switch power plug put")  # "turn the stove on"
 PLACES = _entries("""
 in | into | inside | on | onto | on top of | upon | under | underneath | below | beneath | behind | beside
 next to | near | in front of | to | over | above | between | against | left of | right of | to the left of
@@ -123,7 +176,7 @@ to the right side of
 # After any verb, these name where a thing is taken from.
 SOURCES = _entries("from | out of | off | off of | away from | from inside | from the top of | from within")
 # After a verb of bringing, "to" names where a thing goes.
-CARRYING = _words("bring bringing take carry fetch give deliver get hand pass")
+CARRYING = _words("bring bringing take carry fetch fetching give deliver get hand handing pass passing")
 GOALS = _entries("to | over to | back to")
 # After these, "to" and "from" belong to a relation: "closest to", "farthest from".
 TOUCHING = _words("next close closer closest nearest nearer adjacent something")
@@ -155,13 +208,22 @@ liter litre liters litres l ml cl kg g gram grams oz ounce cm mm inch inches wat
 """)
 BEFORE_NOUNS = _words("the my your our these those all any")
 # Before a number these do not hide it: "exactly two mugs", "the other two mugs".
-BEFORE_NUMBERS = BEFORE_NOUNS | _words("other first last next nearest closest remaining exactly precisely only just")
+BEFORE_NUMBERS = BEFORE_NOUNS | _words("""
+other first last next nearest closest farthest furthest leftmost rightmost left right top bottom upper lower front
+back biggest largest smallest tallest shortest longest remaining exactly precisely only just
+""")
+BOUNDS = _entries("up to | at most | at least | no more than | not more than | no less than | no fewer than")
+DOZENS = {"": 12, "a": 12, "half a": 6, "half": 6, "a half": 6}  # what stands before "dozen"
 PLURAL_WORDS = _words("""
 all every everything each any anything these those several some many few various
 """)
 SOLE_PAIRS = _words("""
 scissors pliers tongs glasses sunglasses tweezers shears trousers pants jeans shorts binoculars
 """)
+WORN = _words("""
+my your his her reading safety swimming prescription protective sun eye
+""")  # before "glasses": a pair, and no drinking glasses
+ALL_OF_THEM = _entries("all of them | all of those | all of these | both of them | each of them | every one of them")
 IRREGULAR_PLURALS = _words("""
 people children men women mice dice geese feet teeth fish oxen cacti fungi sheep leaves
 """)
@@ -178,7 +240,7 @@ citrus cactus left-most lays starbucks kleenex levis mars
 
 CONJUNCTIONS = _entries("""
 and | & | plus | as well as | along with | together with | or | nor | but | then | and then | and also
-and after that | after that | followed by | and finally
+and after that | after that | followed by | and finally | but also | and then also
 """)
 EXCEPT = _entries("""
 except | except for | except from | excepting | excluding | apart from | other than | rather than
@@ -187,6 +249,8 @@ instead of | aside from | but not | and not | or not | but no | and definitely n
 NEGATIONS = (
     _entries("""
 i don't want | i do not want | i dont want | i don't need | i do not need | we don't want | don't want
+i don't like | i do not like | i dont like | we don't like | we do not like | we dont like | i hate | we hate
+be careful not to | careful not to | make sure not to | be sure not to | try not to
 i don't want you to | i do not want you to | anything but not | under no circumstances
 not | no | never | neither | without | definitely not | certainly not | don't | do not | dont
 please don't | must not | mustn't | should not | shouldn't | cannot | can't | but not | avoid | ignore
@@ -200,7 +264,7 @@ EVERYTHING = _words("everything anything all every each everyone whatever any no
 
 # A part that begins with one of these goes on with the phrase before it.
 CONTINUERS = _words("""
-that which who whose is are was were isn't aren't has have with in on at of inside under underneath below
+that which who whose is are was were isn't aren't has have with in into on onto at of inside under underneath below
 above over behind beside next near nearest closest between left right leftmost rightmost in-front facing
 standing lying sitting being to by from made containing wearing holding against beneath upon touching
 """)

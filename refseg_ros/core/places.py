@@ -7,6 +7,7 @@ what lies beside it tells which one is meant; of two that could both carry it, t
 from __future__ import annotations
 
 from refseg_ros.core import lexicon as lex
+from refseg_ros.core.number import bound_at
 
 
 def thing_and_place(words: list[str], verb: str) -> list[list[str]]:
@@ -22,6 +23,8 @@ def thing_and_place(words: list[str], verb: str) -> list[list[str]]:
         n = 0 if low[i] in ("from", "away") and i and low[i - 1] in lex.APART else n
         n = n or (lex.longest(low, i, lex.PLACES) if verb in lex.PLACING else 0)
         n = n or (lex.longest(low, i, lex.GOALS) if verb in lex.CARRYING and not beside(low, i) else 0)
+        n = n or (lex.longest(low, i, lex.SWAPPED) if verb in lex.SWAPPING else 0)
+        n = 0 if i and bound_at(low, i - 1) else n  # "bring up to three cups"
         if n and i + n < len(low) and not (low[i] == "of" and i) and _names_a_place(low[i + n :]):
             cuts.append((i, n))
     if not cuts:
@@ -31,6 +34,21 @@ def thing_and_place(words: list[str], verb: str) -> list[list[str]]:
     if "between" in low[at : at + n] and (joint := _joint(low, at + n)):
         places = [words[at + n : joint], words[joint + 1 :]]
     return [words[:at], *places]
+
+
+def place_refused(words: list[str], verb: str) -> tuple[list[str], list[str]]:
+    """The words up to a "not on the plate" that turns down another place than theirs, and that other place."""
+    low = [w.lower() for w in words]
+    k = next((k for k in range(1, len(low)) if low[k] == "not" and low[k - 1] not in lex.COPULAS), len(low))
+    n = preposition_at(low, k + 1)
+    if not n or len(thing_and_place(words[:k], verb)) == 1:
+        return words, []  # "the mug, not in the basket": which mug
+    return words[:k], words[k + 1 + n :]
+
+
+def preposition_at(low: list[str], i: int) -> int:
+    """How many words of a preposition that may name a place stand at i."""
+    return max(lex.longest(low, i, table) for table in (lex.PLACES, lex.SOURCES, lex.GOALS))
 
 
 def beside(low: list[str], i: int) -> bool:
@@ -50,6 +68,8 @@ def _names_a_place(rest: list[str]) -> bool:
 def _pronoun_place(low: list[str], verb: str) -> int:
     """Where the words for the thing end: before "in it", whatever that is, but "the plate with circles on it"."""
     end = len(low) - 1
+    if low[-1] in ("on", "in") and verb in lex.SWITCHING and not lex.COPULAS & set(low) and "with" not in low:
+        return end  # "turn the stove on"
     if low[-1] not in ("it", "them") or verb not in lex.PLACING or "with" in low:
         return len(low)
     return next((k for k in range(1, end) if lex.longest(low, k, lex.PLACES) == end - k), len(low))
