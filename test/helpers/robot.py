@@ -122,7 +122,8 @@ class Robot:
             self.process.send_signal(signal.SIGINT)
             assert self.process.wait(20) == 0
             self.process = None
-            assert self.until(lambda: not self.state.service_is_ready(), 20)
+            # A goodbye that is lost leaves DDS's lease to run out: 20 s.
+            assert self.until(lambda: not self.state.service_is_ready(), 40)
 
     def until(self, condition, seconds=20.0):
         end = time.monotonic() + seconds
