@@ -42,7 +42,7 @@ class HangingModel(ColourModel):
 @pytest.fixture(scope="module")
 def ros():
     os.environ.update(ENVIRONMENT)
-    with rclpy.init():
+    with rclpy.init(domain_id=int(ENVIRONMENT["ROS_DOMAIN_ID"]) + 1):  # a node that lingers is none of the other tests'
         yield
 
 
