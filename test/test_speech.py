@@ -160,6 +160,23 @@ def test_the_stream_may_stop_within_an_utterance():
     assert last is not None and 0.5 < last.sounding_s < 0.7 and detector.flush() is None
 
 
+@pytest.mark.parametrize(
+    ("lost_at_s", "gap"),
+    [(0.0, False), (0.3, True), (1.5, True), (2.5, True), (3.5, False)],
+    ids=["long before", "in a pause too short to end what was lost", "within", "in the quiet that ends it", "after"],
+)
+def test_what_did_not_arrive_whole_has_a_gap(lost_at_s, gap):
+    """One second of quiet, one of sound, two of quiet."""
+    samples = np.concatenate([tone(MUG), np.zeros(RATE, np.float32)])
+    detector, at = UtteranceDetector(EndpointConfig(rate=RATE)), round(lost_at_s * RATE)
+    found = detector.feed(samples[:at])
+    detector.lose()
+    found += detector.feed(samples[at:])
+    assert [u.gap for u in found] == [gap]
+    (next_one,) = detector.feed(tone(MUG))
+    assert not next_one.gap
+
+
 @pytest.mark.parametrize("bad", [{"rate": 0}, {"rate": RATE, "end_silence_s": 0.0}, {"rate": RATE, "longest_s": 0.5}])
 def test_impossible_settings_are_refused(bad):
     with pytest.raises(ValueError):
@@ -169,8 +186,8 @@ def test_impossible_settings_are_refused(bad):
 # Trust
 
 
-def said(pitch, seconds=1.0, cut=False):
-    return Utterance(tone(pitch, seconds, silence=0.0), RATE, seconds, cut)
+def said(pitch, seconds=1.0, cut=False, gap=False):
+    return Utterance(tone(pitch, seconds, silence=0.0), RATE, seconds, cut, gap)
 
 
 def test_words_with_confidence_are_an_instruction():
@@ -187,6 +204,7 @@ def test_words_with_confidence_are_an_instruction():
         (said(CRASH), "the recognition failed: the model broke"),
         (said(MUG, 0.1), "too short"),
         (said(MUG, cut=True), "say it shorter"),
+        (said(MUG, gap=True), "was lost"),
     ],
 )
 def test_everything_else_is_refused_with_the_reason(utterance, reason):

@@ -16,6 +16,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.duration import Duration
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -26,6 +27,7 @@ from std_msgs.msg import String
 
 from refseg_ros.msg import Heard as HeardMessage
 from refseg_ros.nodes import parameters
+from refseg_ros.nodes.audio_gaps import AudioGaps
 from refseg_ros.nodes.audio_messages import frame_of, message_type, samples_of
 from refseg_ros.nodes.diagnostics import array
 from refseg_ros.nodes.running import run_until_told
@@ -38,6 +40,7 @@ from refseg_ros.srv import Transcribe
 
 RecognizerFactory = Callable[[dict[str, Any]], Recognizer]
 MOST_WAITING = 8  # utterances; speech that is recognised a minute later would surprise everybody
+TICK_S = 0.1
 AUDIO_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -70,7 +73,8 @@ class SpeechNode(Node):
         self.counts: Counter[str] = Counter()
         self._last_problem, self._last_text, self._audio_problem = "", "", ""
         self._latencies_ms: deque[float] = deque(maxlen=200)
-        self._last_audio_s, self._frame_id = 0.0, ""
+        self._last_audio_s, self._silent_ticks, self._frame_id = 0.0, 0, ""
+        self._gaps = AudioGaps()
         self.add_on_set_parameters_callback(check)
         self.add_post_set_parameters_callback(self._on_parameters)
         self._instruction = self.create_publisher(String, "instruction", 10)
@@ -81,11 +85,12 @@ class SpeechNode(Node):
         self._thread.start()
         self.create_subscription(
             audio_type, "audio", self._on_audio, AUDIO_QOS,
+            event_callbacks=SubscriptionEventCallbacks(message_lost=self._on_audio_lost),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )  # fmt: skip
         # A callback that awaits holds its group: in the default one, no audio would be heard meanwhile.
         self.create_service(Transcribe, "~/transcribe", self._on_transcribe, callback_group=ReentrantCallbackGroup())
-        self.create_timer(0.2, self._end_when_audio_stops)
+        self.create_timer(TICK_S, self._end_when_audio_stops)
         self.create_timer(1.0, self._publish_diagnostics)
         self.get_logger().info(f"listening on {self.resolve_topic_name('audio')} with {self._recognizer.name}")
 
@@ -101,9 +106,10 @@ class SpeechNode(Node):
 
     # Audio
 
-    def _on_audio(self, message: Any) -> None:
+    def _on_audio(self, message: Any, info: Any) -> None:
         self.counts["audio_messages"] += 1
-        self._last_audio_s = time.monotonic()
+        self._last_audio_s, self._silent_ticks = time.monotonic(), 0
+        gap = self._gaps.before(info)
         if not self._values["listening"]:
             self.counts["audio_ignored"] += 1
             return
@@ -114,13 +120,22 @@ class SpeechNode(Node):
             self._audio_problem = self._last_problem = str(error)
             return
         self._audio_problem, self._frame_id = "", frame_of(message)
+        if gap:
+            self._detector.lose()
         for utterance in self._detector.feed(samples):
             self._take(utterance)
 
+    def _on_audio_lost(self, lost: Any) -> None:
+        if self._gaps.reported(lost.total_count_change):
+            self._detector.lose()
+
     def _end_when_audio_stops(self) -> None:
-        """A push-to-talk microphone falls silent by sending nothing."""
-        silent_s = time.monotonic() - self._last_audio_s
-        if self._detector.speaking and silent_s > self._values["end_silence_s"]:
+        """A push-to-talk microphone falls silent by sending nothing.
+
+        Counted in ticks: a node that stood still itself has one of them, and then the audio that waited meanwhile.
+        """
+        self._silent_ticks += 1
+        if self._detector.speaking and self._silent_ticks * TICK_S > self._values["end_silence_s"]:
             utterance = self._detector.flush()
             if utterance is not None:
                 self._take(utterance)
@@ -222,7 +237,7 @@ class SpeechNode(Node):
         if self._audio_problem:
             level, message = DiagnosticStatus.WARN, self._audio_problem
         values = {"recognizer": self._recognizer.name, "waiting": str(self._jobs.qsize())}
-        values |= {k: str(v) for k, v in sorted(self.counts.items())}
+        values |= {k: str(v) for k, v in sorted({**self.counts, "audio_lost": self._gaps.lost}.items())}
         if self._latencies_ms:
             p50, p95 = np.percentile(list(self._latencies_ms), [50, 95])
             values |= {"latency_p50_ms": f"{p50:.0f}", "latency_p95_ms": f"{p95:.0f}"}

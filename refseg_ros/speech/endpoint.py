@@ -43,12 +43,14 @@ class EndpointConfig:
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """samples: float32 (N,) at `rate`; sounding_s: how much of it was loud; cut: it was still going on at longest_s."""
+    """samples: float32 (N,) at `rate`; sounding_s: how much of it was loud; cut: it was still going on at longest_s;
+    gap: some of it, or what came right before it, never arrived."""
 
     samples: Samples
     rate: int
     sounding_s: float
     cut: bool
+    gap: bool = False
 
     @property
     def seconds(self) -> float:
@@ -66,6 +68,7 @@ class UtteranceDetector:
         self._rest: Samples = np.zeros(0, np.float32)
         self._frames: list[Samples] = []
         self._loud = self._quiet = 0  # frames: of this utterance that were loud; quiet ones since the last loud one
+        self._gap = 0  # frames within which what begins may be the rest of what was lost
 
     @property
     def speaking(self) -> bool:
@@ -83,6 +86,12 @@ class UtteranceDetector:
         ended = [self._step(frame, float(level)) for frame, level in zip(frames, levels, strict=True)]
         return [utterance for utterance in ended if utterance is not None]
 
+    def lose(self) -> None:
+        """Audio was lost between the last samples and the next ones: what is being said, or begins before there
+        has been quiet for long enough to end an utterance, has a gap."""
+        seconds = max(self.config.end_silence_s, self.config.lead_s) + self.config.begin_s
+        self._gap = round(seconds / FRAME_S) + 1
+
     def flush(self) -> Utterance | None:
         """End the utterance that is going on, for instance because the audio stopped."""
         return self._finish(cut=False) if self._frames else None
@@ -92,6 +101,7 @@ class UtteranceDetector:
         self._levels.append(level)
         loud = level > max(self.config.quiet_dbfs, room + self.config.margin_db)
         if not self._frames:
+            self._gap = max(0, self._gap - 1)
             self._lead.append(frame)
             self._loud = self._loud + 1 if loud else 0
             if self._loud * FRAME_S >= self.config.begin_s:
@@ -107,6 +117,6 @@ class UtteranceDetector:
 
     def _finish(self, cut: bool) -> Utterance:
         samples = np.concatenate(self._frames)
-        made = Utterance(samples, self.config.rate, self._loud * FRAME_S, cut)
-        self._frames, self._loud, self._quiet = [], 0, 0
+        made = Utterance(samples, self.config.rate, self._loud * FRAME_S, cut, self._gap > 0)
+        self._frames, self._loud, self._quiet, self._gap = [], 0, 0, 0
         return made

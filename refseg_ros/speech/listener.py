@@ -35,13 +35,16 @@ class Trust:
 
 
 def judge_utterance(utterance: Utterance, recognizer: Recognizer, trust: Trust) -> Heard:
-    """Recognise an utterance, unless it is too short or was cut, and decide."""
+    """Recognise an utterance, unless it is too short, was cut or did not all arrive, and decide."""
     seconds = utterance.seconds
     if utterance.sounding_s < trust.min_voice_s:
         reason = f"a sound of {utterance.sounding_s:.2f} s is too short for words (min_voice_s {trust.min_voice_s:g})"
         return Heard("", 0.0, False, reason, seconds)
     if utterance.cut:  # half an instruction may be the opposite of the whole
         return Heard("", 0.0, False, f"the sound went on for more than {seconds:.0f} s; say it shorter", seconds)
+    if utterance.gap:
+        reason = "some of what was said was lost between microphone and node; say it again"
+        return Heard("", 0.0, False, reason, seconds)
     return recognise(at_16k(utterance.samples, utterance.rate), recognizer, trust)
 
 
