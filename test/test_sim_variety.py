@@ -24,6 +24,7 @@ from refseg_ros.sim.paint import PAINTS, drawn_paint
 from refseg_ros.sim.plainly import told
 from refseg_ros.sim.scene import Scene, SceneObject
 from refseg_ros.sim.sensor import SensorModel
+from refseg_ros.sim.settling import settle
 from refseg_ros.sim.splits import SPLIT_SEEDS, split_of
 from refseg_ros.sim.stored import load_scene
 from refseg_ros.sim.style import CALM, VARIED, SceneStyle
@@ -52,6 +53,28 @@ def test_varied_scenes_are_repeatable_and_leave_calm_ones_as_they_are(engine, sc
     after = engine.scene(3)
     np.testing.assert_array_equal(after.rgb, calm.rgb)
     assert after.objects == calm.objects and not any(o.paint or o.key.startswith("shape:") for o in calm.objects)
+
+
+@needs_assets
+def test_a_scene_whose_physics_fails_is_drawn_anew(engine, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tried = []
+
+    def failing_first(pool, indices, early):
+        tried.append(list(indices))
+        if len(tried) % 2:
+            pool.data.qvel[pool.dof[indices[0]]] = np.nan
+        return settle(pool, indices, early)
+
+    plain = engine.scene(4, count=(6, 12), style=VARIED, split="train")
+    monkeypatch.setattr("refseg_ros.sim.engine.settle", failing_first)
+    first, second = (engine.scene(4, count=(6, 12), style=VARIED, split="train") for _ in range(2))
+    assert len(tried) == 4 and tried[0] != tried[1]
+    assert first.objects == second.objects != plain.objects and any(o.visible_px for o in first.objects)
+    assert not (tmp_path / "MUJOCO_LOG.TXT").exists()
+    monkeypatch.setattr("refseg_ros.sim.engine.settle", lambda *_, **__: False)
+    with pytest.raises(RuntimeError, match="take another seed"):
+        engine.scene(4)
 
 
 @needs_assets

@@ -19,12 +19,12 @@ from refseg_ros.sim.placing import Placed, arrange, size_as_it_lies, still_insid
 from refseg_ros.sim.plainly import told
 from refseg_ros.sim.pool import Extend, ObjectPool
 from refseg_ros.sim.scene import Scene, SceneObject
+from refseg_ros.sim.settling import settle
 from refseg_ros.sim.shapes import SHAPES, UNKNOWN
 from refseg_ros.sim.splits import SPLIT_SEEDS
 from refseg_ros.sim.style import CALM, SceneStyle
 
-SETTLE_STEPS, SETTLE_LEAST = 250, 60
-STILL = 0.03  # m/s and rad/s
+MOST_TRIES = 10
 FAR_M = 6.0
 TEST_SHARE, TEST_SURFACE_SHARE = 0.5, 0.25  # of test scenes with something held out, and with such a surface
 MOST_ALIKE = 5
@@ -97,32 +97,33 @@ class SceneEngine:
         visibility: work out SceneObject.visible_fraction exactly (tens of milliseconds; a varied scene has it within
         some percent anyway). style: how varied. split: "train" and "val" hold nothing of holdout, half of the "test"
         scenes do, None does not care. Raises ValueError for a bad count or split.
+        Where the physics fails, the scene is drawn anew; RuntimeError where it does so every time.
         """
         if not 1 <= count[0] <= count[1]:
             raise ValueError(f"count must be (lowest, highest) with 1 <= lowest <= highest, not {count}")
         if split not in (None, *SPLIT_SEEDS):
             raise ValueError(f"split must be one of {', '.join(SPLIT_SEEDS)} or None, not {split!r}")
-        # Extras are drawn apart: a calm scene is the same whatever else a varied one learns to show.
-        rng, extras = np.random.default_rng(seed), np.random.default_rng((seed, 1))
         pool = self._pool
-        wanted = int(rng.integers(count[0], count[1] + 1))
-        paints: dict[int, str] = {}
-        if style.calm and split is None:
-            picked = [int(i) for i in rng.choice(self._named, min(wanted, self._named), replace=False)]
+        for number in range(MOST_TRIES):
+            # Extras are drawn apart: a calm scene is the same whatever else a varied one learns to show.
+            again = (10 + number,) if number else ()
+            rng, extras = np.random.default_rng((seed, *again)), np.random.default_rng((seed, 1, *again))
+            picked, shapes, paints = self._chosen(rng, extras, count, style, split)
+            mujoco.mj_resetData(pool.model, pool.data)
+            pool.restore_looks()
+            for index in shapes:
+                pool.resize_shape(index, extras)
+            pool.activate(picked)
+            arranged = arrange(pool, rng, picked, style)
+            pool.activate([p.index for p in arranged.placed])
+            if settle(pool, [p.index for p in arranged.placed], early=not style.calm):
+                break
         else:
-            picked, paints = self._pick(extras, wanted, style, split)
-        mujoco.mj_resetData(pool.model, pool.data)
-        pool.restore_looks()
-        for index in picked[wanted:]:
-            pool.resize_shape(index, extras)
-        pool.activate(picked)
-        arranged = arrange(pool, rng, picked, style)
-        pool.activate([p.index for p in arranged.placed])
-        self._settle([p.index for p in arranged.placed], early=not style.calm)
+            raise RuntimeError(f"the physics of scene {seed} failed {MOST_TRIES} times; take another seed")
         room.furnish(pool, rng, self._surfaces(extras, style, split))
         for index, paint in paints.items():
             apply_paint(pool.model, pool.visual[index], pool.keys[index], paint, extras)
-        for index in picked[wanted:]:
+        for index in shapes:
             self._dress_shape(index, paints, extras)
         if not style.calm:
             room.vary(pool, extras, style)
@@ -134,15 +135,17 @@ class SceneEngine:
         self._shown = _Shown(seed, arranged.placed, inside, k, t_world_camera, paints)
         return self.look(visibility=visibility, quick_visibility=not style.calm)
 
-    def _settle(self, indices: list[int], early: bool) -> None:
-        """Let things fall and come to rest, for a second at the most; early: less where all of them lie still."""
-        pool = self._pool
-        moving = np.concatenate([pool.dof[i] + np.arange(6) for i in indices]) if indices else np.arange(0)
-        for step in range(SETTLE_STEPS):
-            mujoco.mj_step(pool.model, pool.data)
-            looked_at = early and step >= SETTLE_LEAST and step % 10 == 0
-            if looked_at and np.abs(pool.data.qvel[moving]).max(initial=0) < STILL:
-                break
+    def _chosen(
+        self, rng: np.random.Generator, extras: np.random.Generator, count: tuple[int, int], style: SceneStyle,
+        split: str | None,
+    ) -> tuple[list[int], list[int], dict[int, str]]:
+        """All things of a scene, those of them that are shapes, and the paint of those that get one."""
+        wanted = int(rng.integers(count[0], count[1] + 1))
+        if style.calm and split is None:
+            picked = [int(i) for i in rng.choice(self._named, min(wanted, self._named), replace=False)]
+            return picked, [], {}
+        picked, paints = self._pick(extras, wanted, style, split)
+        return picked, picked[wanted:], paints
 
     def _pick(
         self, rng: np.random.Generator, wanted: int, style: SceneStyle, split: str | None
@@ -242,13 +245,14 @@ class SceneEngine:
         pool, k = self._pool, shown.k
         id_of = {p.index: position for position, p in enumerate(shown.placed)}
         to_camera = np.linalg.inv(shown.t_world_camera)
+        seen_at = _pixels_by_index(indices, [p.index for p in shown.placed])
         objects = []
         for position, p in enumerate(shown.placed):
             key, paint = pool.keys[p.index], shown.paints.get(p.index, "")
             look = appearance(key, paint)
             world = pool.data.xpos[pool.body[p.index]]
             camera = to_camera[:3, :3] @ world + to_camera[:3, 3]
-            rows, cols = np.nonzero(indices == p.index)
+            rows, cols = np.divmod(seen_at[p.index], indices.shape[1])
             z = depth[rows, cols]
             centroid = None
             if len(z):
@@ -270,6 +274,15 @@ class SceneEngine:
                 )
             )
         return tuple(objects)
+
+
+def _pixels_by_index(indices: npt.NDArray[np.int64], wanted: list[int]) -> dict[int, npt.NDArray[np.int64]]:
+    """The flat positions of each wanted index in (H, W) of them, in order; one sort instead of a pass for each."""
+    flat = indices.ravel()
+    shown = np.flatnonzero(flat >= 0)
+    order = np.argsort(flat[shown].astype(np.int16), kind="stable")  # a radix sort, for 16 bits
+    ranked = flat[shown][order]
+    return {i: shown[order[slice(*np.searchsorted(ranked, [i, i + 1]))]] for i in wanted}
 
 
 def _tints_held_out(key: str) -> list[str]:

@@ -24,6 +24,7 @@ SURFACES = ("brass-ambra", "dark_blue_wall", "green-wood", "marble_floor", "stee
 NAMED = ("name", "attribute")
 
 
+@cache
 def held_out(key: str, paint: str = "") -> bool:
     """Whether training never shows this object in this colour."""
     entry = CATALOGUE.get(key)

@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -52,8 +52,10 @@ def encode_png(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def as_dict(expression: Expression) -> dict[str, Any]:
     """JSON form: ids as sorted lists."""
     mentions = expression.mentions
-    plain = asdict(replace(expression, mentions=None)) | {"targets": [sorted(t) for t in expression.targets]}
-    return plain | {"mentions": mentions and {k: sorted(v) for k, v in vars(mentions).items()}}
+    return vars(expression) | {
+        "targets": [sorted(t) for t in expression.targets],
+        "mentions": mentions and {k: sorted(v) for k, v in vars(mentions).items()},
+    }
 
 
 def say(scene: Scene, seed: int) -> list[dict[str, Any]]:
