@@ -156,9 +156,37 @@ APPOSITIONS = [
     ("put up to three cups in the basket", "up to three cups|the basket"),
     ("the mug and at most three cups", "the mug|at most three cups"),
 ]
+SIDES = [
+    ("the left mug and right bowl", "the left mug|right bowl"),
+    ("left mug, right mug", "left mug|right mug"),
+    ("grab the mug and leftmost can", "the mug|leftmost can"),
+    ("bring me the red mug and nearest bottle please", "the red mug|nearest bottle"),
+    ("the mug and right one of the baskets", "the mug|right one of the baskets"),
+    ("give me the bowl and closest one", "the bowl|closest bowl"),
+    ("the mug that is red and left of the bowl", "the mug that is red and left of the bowl"),
+    ("the mug on the left and closest to me", "the mug on the left and closest to me"),
+    ("the left and right mug", "the left and right mug"),
+    ("the box that is neither red nor blue", "the box that is neither red nor blue"),
+]
+LAST_WORDS = [
+    ("the mug at the back", "the mug at the back"),
+    ("grab the second mug from the back now", "the second mug from the back"),
+    ("the burner that is off", "the burner that is off"),
+    ("the lamp that's turned off", "the lamp that's turned off"),
+    ("pick up the box lying down", "the box lying down"),
+    ("the can farthest away", "the can farthest away"),
+    ("the bowl standing alone", "the bowl standing alone"),
+    ("the one on the right now", "the one on the right"),
+    ("bring the mug back", "the mug"),
+    ("pick the dressing up", "the dressing"),
+    ("move the mug away right now", "the mug"),
+    ("find the one for me", "the one"),
+]
 
 
-@pytest.mark.parametrize(("instruction", "expected"), [*VERBS, *EXCLUSIONS, *REMARKS, *APPOSITIONS])
+@pytest.mark.parametrize(
+    ("instruction", "expected"), [*VERBS, *EXCLUSIONS, *REMARKS, *APPOSITIONS, *SIDES, *LAST_WORDS]
+)
 def test_phrases(instruction, expected):
     assert texts(instruction) == expected.split("|")
 

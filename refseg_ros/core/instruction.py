@@ -135,7 +135,10 @@ def _goes_on(low: list[str]) -> bool:
     """Whether the words can only qualify something before them: adjectives alone, or a relation first."""
     if not low or bound_at(low, 0):
         return False
-    return low[0] in lex.CONTINUERS or all(w in lex.ADJECTIVES for w in low)
+    if all(w in lex.ADJECTIVES for w in low):
+        return True
+    # "and left of the bowl" goes on; "and left mug" is another thing.
+    return low[0] in lex.CONTINUERS and (low[0] not in lex.ADJECTIVES or low[1] in lex.AFTER_SIDES)
 
 
 def _nounless(low: list[str], then: list[str]) -> bool:
@@ -175,7 +178,7 @@ def _joined(parts: list[Part]) -> list[Part]:
             qualifies = _goes_on(low) or (low[0] == "not" and _goes_on(low[1:]))
             if (between and part.joint == "and") or (bare and free) or qualifies:
                 glue = [","] if part.joint == "," else [part.joint]
-                last.words += (glue if part.joint in (",", "and", "or", "but", "&") else ["and"]) + part.words
+                last.words += (glue if part.joint in (",", "and", "or", "nor", "but", "&") else ["and"]) + part.words
                 continue
             if bare and not free:
                 noun = [w for k, w in enumerate(part.words) if any(v not in lex.ADJECTIVES for v in low[1 : k + 1])]
@@ -203,17 +206,24 @@ def _trim(words: list[str]) -> list[str]:
     words = [w for k, w in enumerate(words) if w != "," or 0 < k < len(words) - 1]
     while words:
         low = [w.lower() for w in words]
-        n = next((n for n in range(min(6, len(low)), 0, -1) if tuple(low[-n:]) in lex.CLOSERS), 0)
+        sizes = range(min(6, len(low)), 0, -1)
+        n = next((n for n in sizes if tuple(low[-n:]) in lex.CLOSERS and not _needed(low, n, lex.THE)), 0)
         if n and low[-n] == "to" and beside(low, len(low) - n):
             n = 0  # "the mug closest to me"
         if n and n < len(low) and low[-n - 1] in ("that", "which"):
             n = 0  # "the mugs that are there"
-        if not n and low[-1] in lex.PARTICLES | {"and", "or", ","}:
+        particle = low[-1] in lex.PARTICLES and not _needed(low, 1, lex.BEFORE_PARTICLES)
+        if not n and (particle or low[-1] in ("and", "or", ",")):
             n = 1
         if not n:
             break
         words = words[:-n]
     return [] if all(w.lower() in lex.PRONOUNS for w in words) else words
+
+
+def _needed(low: list[str], n: int, owners: frozenset[str]) -> bool:
+    """Whether the last n words belong to the one before them: "at the back", "standing alone", "turned off"."""
+    return n < len(low) and low[-n - 1] in owners | lex.POSTURES
 
 
 def _spell(words: list[str]) -> str:

@@ -268,6 +268,11 @@ that which who whose is are was were isn't aren't has have with in into on onto 
 above over behind beside next near nearest closest between left right leftmost rightmost in-front facing
 standing lying sitting being to by from made containing wearing holding against beneath upon touching
 """)
+# What they are followed by belongs to them: "standing alone", "turned off", "rolled up".
+POSTURES = _words("""
+standing lying laying sitting leaning hanging facing looking pointing turned flipped tipped knocked rolled folded
+switched powered plugged upside
+""")
 COPULAS = _words("is are was were be being that's it's isn't aren't which's looks")
 
 # "X and Y" that names one thing: a dish, a flavour, a make.
@@ -301,3 +306,9 @@ hard broken ripe left right leftmost rightmost top bottom upper lower front rear
 closest farthest furthest first second third fourth fifth last other same very deep shallow fresh cold hot
 warm half-full
 """)
+
+# A particle after one of these is no verb's: "at the back", "that is off", "farthest away".
+THE = _words("the")
+BEFORE_PARTICLES = THE | COPULAS | APART | _words("at in on from to near toward towards")
+# "left of", "nearest the", "closest me"; but "left mug" and "left one".
+AFTER_SIDES = CONTINUERS | OBJECTS | _words("me us it them him")
