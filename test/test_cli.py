@@ -214,6 +214,25 @@ def test_many_frames_in_order_encoded_once_an_image(scene, fake, capsys):
     assert "3 of 6 lines" in capsys.readouterr().err
 
 
+def test_what_was_answered_before_an_interrupt_is_written(scene, fake, monkeypatch):
+    from refseg_ros.cli import segmenting
+
+    answer, asked = segmenting.Runner._answer_line, []
+
+    def interrupted(self, line, base):
+        asked.append(line)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return answer(self, line, base)
+
+    monkeypatch.setattr(segmenting.Runner, "_answer_line", interrupted)
+    line = json.dumps({"image": "rgb.png", "instruction": "the mug"})
+    (scene / "frames.jsonl").write_text(f"{line}\n{line}\n{line}\n")
+    assert run(["segment", "--frames", str(scene / "frames.jsonl"), "--out", str(scene / "out")]) == 130
+    (result,) = (scene / "out" / "results.jsonl").read_text().splitlines()
+    assert json.loads(result)["outcome"] == "FOUND"
+
+
 def test_models_lists_what_is_installed(capsys):
     assert run(["models"]) == 0
     assert "compact" in capsys.readouterr().out

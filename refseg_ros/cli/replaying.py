@@ -16,7 +16,7 @@ from rosbags.typesys import Stores, get_typestore
 from refseg_ros.cli.segmenting import Runner
 from refseg_ros.core.outcome import Outcome
 from refseg_ros.core.overlay import draw_overlay
-from refseg_ros.core.report import to_dict, write_bytes, write_files, write_png
+from refseg_ros.core.report import lines_of, to_dict, write_files, write_png
 from refseg_ros.nodes.frames import NOT_RECTIFIED, Rectified, build_frame
 from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, FrameSet, StampMatcher
 
@@ -79,16 +79,16 @@ def replay(
     rectified: Rectified = NOT_RECTIFIED,
 ) -> tuple[int, int]:  # fmt: skip
     """Answer for every moment; returns how many there were and how many ended in ERROR. Raises BagError."""
-    lines, errors = [], 0
-    for number, messages in enumerate(moments(bag, topics, every)):
-        answer, frame = runner.answer(partial(build_frame, messages, rectified=rectified), instruction)
-        prefix = f"{number:04d}/"
-        write_files(answer, out, prefix)
-        if frame is not None:
-            write_png(out / prefix / "overlay.png", draw_overlay(frame.rgb, answer, frame.intrinsics))
-        lines.append(json.dumps({"stamp_ns": messages.stamp_ns, **to_dict(answer, prefix)}, allow_nan=False))
-        errors += answer.outcome is Outcome.ERROR
+    errors = 0
+    with lines_of(out / "results.jsonl") as lines:
+        for number, messages in enumerate(moments(bag, topics, every)):
+            answer, frame = runner.answer(partial(build_frame, messages, rectified=rectified), instruction)
+            prefix = f"{number:04d}/"
+            write_files(answer, out, prefix)
+            if frame is not None:
+                write_png(out / prefix / "overlay.png", draw_overlay(frame.rgb, answer, frame.intrinsics))
+            lines.append(json.dumps({"stamp_ns": messages.stamp_ns, **to_dict(answer, prefix)}, allow_nan=False))
+            errors += answer.outcome is Outcome.ERROR
     if not lines:
         raise BagError(f"{bag} holds no image on {topics.color}.")
-    write_bytes(out / "results.jsonl", "".join(f"{line}\n" for line in lines).encode("ascii"))
     return len(lines), errors

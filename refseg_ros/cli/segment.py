@@ -50,7 +50,7 @@ def command(
         raise wrong(f"--device must be cpu, cuda or auto, not {device}.")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lines = None if frames is None else frames.read_bytes().decode("utf-8", "replace").splitlines()
+        lines = None if frames is None else frames.read_bytes().decode("utf-8", "replace").split("\n")
     except OSError as error:
         raise wrong(f"{error.filename}: {error.strerror}; check the path.") from error
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rich.progress import track
+
 from refseg_ros.adapters import EXPORTS
 from refseg_ros.core.encode_once import EncodeOnce
 from refseg_ros.core.files import read_frame
@@ -17,7 +19,7 @@ from refseg_ros.core.lifting import Lifter
 from refseg_ros.core.outcome import ErrorCode, Outcome, RequestError
 from refseg_ros.core.overlay import draw_overlay
 from refseg_ros.core.pipeline import error_segmentation, run
-from refseg_ros.core.report import to_dict, write_bytes, write_files, write_json, write_png
+from refseg_ros.core.report import lines_of, to_dict, write_files, write_json, write_png
 from refseg_ros.core.types import Frame, Segmentation
 
 _OURS = re.compile(
@@ -86,15 +88,15 @@ class Runner:
 
     def many(self, lines: Sequence[dict[str, Any] | str], base: Path, out: Path) -> str:
         """Many frames to OUT/results.jsonl; returns a sentence on how many ended in ERROR, or ""."""
-        results, messages = [], []
-        for number, line in enumerate(lines):
-            segmentation = self._answer_line(line, base)
-            prefix = f"{number:04d}/"
-            write_files(segmentation, out, prefix)
-            results.append(json.dumps(to_dict(segmentation, prefix), allow_nan=False))
-            if segmentation.outcome is Outcome.ERROR:
-                messages.append(f"line {number + 1}: {_failed(segmentation)}")
-        write_bytes(out / "results.jsonl", "".join(f"{r}\n" for r in results).encode("ascii"))
+        messages = []
+        with lines_of(out / "results.jsonl") as results:
+            for number, line in enumerate(track(lines, description=f"{len(lines)} lines")):
+                segmentation = self._answer_line(line, base)
+                prefix = f"{number:04d}/"
+                write_files(segmentation, out, prefix)
+                results.append(json.dumps(to_dict(segmentation, prefix), allow_nan=False))
+                if segmentation.outcome is Outcome.ERROR:
+                    messages.append(f"line {number + 1}: {_failed(segmentation)}")
         return f"{len(messages)} of {len(lines)} lines ended in ERROR; {messages[0]}" if messages else ""
 
     def _answer_line(self, line: dict[str, Any] | str, base: Path) -> Segmentation:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,18 @@ def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
 def write_json(path: Path, value: Any) -> None:
     """JSON text, whole or not at all."""
     write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode("ascii"))
+
+
+@contextmanager
+def lines_of(path: Path) -> Iterator[list[str]]:
+    """Inside, a list of lines; if there are any, they are the file when the block ends, however it ends: what is
+    answered is answered."""
+    lines: list[str] = []
+    try:
+        yield lines
+    finally:
+        if lines:
+            write_bytes(path, "".join(f"{line}\n" for line in lines).encode("ascii"))
 
 
 def write_bytes(path: Path, data: bytes) -> None:
