@@ -346,3 +346,30 @@ def test_other_bad_folders_are_refused(tmp_path, capsys):
     assert convert(tmp_path, "coco-panoptic", images=None) == 64
     err = capsys.readouterr().err
     assert "holds no JSON" in err and "0 x 3" in err and "val.json" in err
+
+
+def test_a_folder_behind_a_link_is_read_back(tmp_path):
+    """Its pictures are found from where it is, which is not where its name is."""
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    panoptic(tmp_path)
+    (tmp_path / "out").symlink_to(tmp_path / "disk" / "deep")
+    assert convert(tmp_path, "coco-panoptic", "--split", "panoptic_val2017") == 0
+    assert all(sample.image.is_file() for sample in read_dataset(tmp_path / "out"))
+
+
+def test_annotations_that_are_none_are_said_so(tmp_path, capsys):
+    panoptic(tmp_path)
+    file = tmp_path / "panoptic_val2017.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"annotations": [5]}))
+    assert convert(tmp_path, "coco-panoptic", "--split", "panoptic_val2017") == 64
+    err = capsys.readouterr().err
+    assert "panoptic_val2017.json is not what the format says" in err and "Traceback" not in err
+
+
+def test_a_line_without_phrases_and_one_with_a_separator_in_its_text(tmp_path):
+    row = {"image": "a.png", "instruction": "the mug\u2028the bowl", "phrases": ["the mug"], "targets": []}
+    (tmp_path / "index.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert len(read_dataset(tmp_path)) == 1
+    (tmp_path / "index.jsonl").write_text(json.dumps(row | {"phrases": []}) + "\n")
+    with pytest.raises(DatasetError, match=r"line 1 is not a sample: it has no phrases"):
+        read_dataset(tmp_path)

@@ -377,8 +377,10 @@ def test_the_command_writes_the_contracts_json(tmp_path, monkeypatch, capsys):
     assert cli(told) == 0
     report = json.loads((tmp_path / "o" / "e.json").read_text())
     assert report["count"] == 1 and report["without"] == ["Blue"] and set(report["by_type"]) == {"name"}
+    assert cli([*told[:-1], "eft"]) == 0, "a part of a word is not that word"
+    assert json.loads((tmp_path / "o" / "e.json").read_text())["count"] == 2
     capsys.readouterr()
-    assert cli([*told, "--without", "the"]) == 64 and "without blue, the" in capsys.readouterr().err
+    assert cli([*told, "--without", "the"]) == 64 and "without Blue, the" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,19 @@ def test_average_precision_of_known_cases():
     assert below.compute()["AP"] == pytest.approx(51 / 101)
 
 
+def test_a_predictions_size_is_its_masks_as_by_coco():
+    """A thin ring is large as a box and small as a mask: a false one of it counts among the small ones."""
+    ring = np.zeros((200, 200), bool)
+    ring[10:190, 10:190] = True
+    ring[11:189, 11:189] = False
+    true = np.zeros((200, 200), bool)
+    true[50:100, 50:100] = True
+    judged = MaskAveragePrecision()
+    judged.update([NamedMask("mug", true, 0.5), NamedMask("mug", ring, 0.9)], [NamedMask("mug", true)], (200, 200))
+    figures = judged.compute()
+    assert figures["AP"] == pytest.approx(0.5) and figures["AP_medium"] == pytest.approx(1)
+
+
 def test_what_lies_in_a_crowd_is_not_counted():
     """As by COCO: a group that was not separated is neither found nor missed."""
     crowd = replace(box(12, 30), crowd=True)

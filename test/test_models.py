@@ -71,7 +71,7 @@ def test_an_unknown_model_is_refused_and_the_known_ones_are_named():
     assert caught.value.code is ErrorCode.MODEL_UNKNOWN
 
 
-@pytest.mark.parametrize("device", ["toaster", "", "cuda:x"])
+@pytest.mark.parametrize("device", ["toaster", "", "cuda:x", "mps", "xpu", "meta"])
 def test_an_unknown_device_is_refused(device):
     with pytest.raises(RequestError) as caught:
         base.resolve_device(device)
@@ -161,3 +161,21 @@ def test_a_segmenter_answers():
     image[5:10, 5:15, 0] = 255
     answer = base.Segmenter(ColourModel()).segment(image, "the red thing")
     assert answer.outcome is Outcome.FOUND and answer.instances[0].area_px == 50
+
+
+def test_a_weights_file_may_be_read_by_others_than_who_trained_it(tmp_path):
+    import torch
+
+    weights.save({"weight": torch.ones(2)}, tmp_path / "new" / "small.safetensors")
+    assert (tmp_path / "new" / "small.safetensors").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_weights_file_that_may_not_be_read_is_said_so(tmp_path, monkeypatch, linear):
+    path = _write(tmp_path, {"weight": WEIGHT, "bias": BIAS})
+
+    def refused(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(weights, "sha256", refused)  # tests may run as a user who may read everything
+    with pytest.raises(RequestError, match=r"cannot be read \(Permission denied\); check"):
+        weights.load_strictly(linear, path, weights.read_card(path))

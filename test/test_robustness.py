@@ -11,7 +11,15 @@ from refseg_ros.cli.main import run as cli
 from refseg_ros.core.instruction import Number, parse
 from refseg_ros.core.types import Frame
 from refseg_ros.data.dataset import read_dataset
-from refseg_ros.evaluation.perturb import PERTURBATIONS, generator, is_plain, said_otherwise, typos, word_order
+from refseg_ros.evaluation.perturb import (
+    PERTURBATIONS,
+    generator,
+    is_plain,
+    paraphrase,
+    said_otherwise,
+    typos,
+    word_order,
+)
 from refseg_ros.evaluation.robustness import choose, curves
 
 PICTURES = [p for p in PERTURBATIONS.values() if p.frame]
@@ -53,6 +61,17 @@ def test_instructions_are_still_read_as_the_same_phrases(change):
                 plural = [p.number is not Number.SINGULAR for p in before]
                 assert [p.number is not Number.SINGULAR for p in after] == plural, (other, after)
     assert change.text("the red mug", change.levels[0], rng()) == "the red mug"
+
+
+@pytest.mark.parametrize(("said", "other"), [
+    ("the can on the left of the mug", "the can on the left of the mug"),
+    ("the can left of the mug", "the can to the left of the mug"),
+    ("the can to the right of the mug", "the can to the right of the mug"),
+    ("the lemon inside of the basket", "the lemon within the basket"),
+    ("the lemon inside the basket", "the lemon in the basket"),
+])  # fmt: skip
+def test_other_words_are_still_a_sentence(said, other):
+    assert paraphrase(said, "other words", rng()) == other
 
 
 def test_typos_and_swaps_change_what_they_may_and_no_more():

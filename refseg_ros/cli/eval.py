@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,8 +71,9 @@ def command(
             write_page(page, report(), gallery, results[model].everything.beliefs())
 
     try:
-        avoided = [word.lower() for word in without or ()]
-        every = [s for s in read_dataset(dataset) if not any(word in s.instruction.lower() for word in avoided)]
+        avoided = list(without or ())
+        said = [re.compile(rf"\b{re.escape(word)}(?:e?s)?\b", re.IGNORECASE) for word in avoided]
+        every = [s for s in read_dataset(dataset) if not any(word.search(s.instruction) for word in said)]
         samples = every[: limit or None]
         if not samples:
             raise DatasetError(f"No instruction of {dataset} is without {', '.join(avoided)}; leave out fewer.")

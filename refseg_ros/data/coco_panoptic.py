@@ -45,10 +45,10 @@ def read_coco_panoptic(source: Path, images: Path, name: str) -> Iterator[Labell
         categories = {int(c["id"]): c for c in content["categories"]}
         names = {n: plain_name(str(c["name"])) for n, c in categories.items()}
         things = {n for n, c in categories.items() if int(c.get("isthing", 1))}
-        annotations = list(content["annotations"])
-    for annotation in annotations:
-        with labels_of(f"{path.name}, image {annotation.get('image_id')}"):
-            picture = images / str(pictures[int(annotation["image_id"])]["file_name"])
+        annotations = [(int(a["image_id"]), a) for a in content["annotations"]]
+    for image, annotation in annotations:
+        with labels_of(f"{path.name}, image {image}"):
+            picture = images / str(pictures[image]["file_name"])
             drawn = _Map(source / name / str(annotation["file_name"]))
             lines = list(_lines(annotation, picture, drawn, names, things))
             scene = _scene(annotation, drawn, names, things)

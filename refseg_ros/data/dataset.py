@@ -86,7 +86,7 @@ def read_dataset(folder: Path) -> list[Sample]:
     """Every line of <folder>/index.jsonl, in order. Raises DatasetError."""
     index = folder / "index.jsonl"
     try:
-        lines = index.read_text(encoding="utf-8").splitlines()
+        lines = index.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{index} cannot be read; a dataset folder holds an index.jsonl.") from error
     samples = [_sample(folder, line, f"{index}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
@@ -99,6 +99,8 @@ def _sample(folder: Path, line: str, where: str) -> Sample:
     try:
         row = json.loads(line)
         phrases = tuple(str(p) for p in row["phrases"])
+        if not phrases:
+            raise ValueError("it has no phrases")
         targets = tuple(_target(folder, t, len(phrases)) for t in row["targets"])
         return Sample(
             folder / row["image"],

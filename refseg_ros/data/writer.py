@@ -97,7 +97,8 @@ def _scene(sample: Labelled, scene: LabelledMap, out: Path) -> dict[str, Any]:
 
 
 def _relative(image: Path, out: Path) -> str:
-    return os.path.relpath(image, out).replace(os.sep, "/")
+    """From a folder to a picture as the system walks there, which "..", behind a link, is not as it is written."""
+    return os.path.relpath(image.parent.resolve() / image.name, out.resolve()).replace(os.sep, "/")
 
 
 def _line(sample: Labelled, out: Path) -> dict[str, Any]:

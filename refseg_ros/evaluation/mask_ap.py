@@ -42,8 +42,9 @@ class MaskAveragePrecision:
         image = len(self._images) + 1
         self._images.append({"id": image, "width": size[0], "height": size[1]})
         for item in true:
-            row = self._row(item, image, size) | {"id": len(self._true) + 1, "iscrowd": int(item.crowd)}
-            self._true.append(row)
+            row = self._row(item, image, size)
+            area = float(rle.area(row["segmentation"]))
+            self._true.append(row | {"id": len(self._true) + 1, "iscrowd": int(item.crowd), "area": area})
         self._predicted += [self._row(item, image, size) | {"score": float(item.score)} for item in predicted]
 
     def _row(self, item: NamedMask, image: int, size: tuple[int, int]) -> dict[str, Any]:
@@ -51,10 +52,8 @@ class MaskAveragePrecision:
             raise ValueError(f"a mask of {item.name!r} is {item.mask.shape}, its image {(size[1], size[0])}")
         runs = rle.encode(np.asfortranarray(item.mask, dtype=np.uint8))
         name = self._names.setdefault(item.name, len(self._names) + 1)
-        box = [float(v) for v in rle.toBbox(runs)]
-        return {
-            "image_id": image, "category_id": name, "segmentation": runs, "area": float(rle.area(runs)), "bbox": box
-        }  # fmt: skip
+        # Without a box: pycocotools would take the box's area for a prediction's size.
+        return {"image_id": image, "category_id": name, "segmentation": runs}
 
     def compute(self) -> dict[str, float]:
         """AP over IoU 0.5 to 0.95, AP50, AP75, and AP by size of the true mask; NaN where there is no truth."""

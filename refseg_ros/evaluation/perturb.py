@@ -43,7 +43,8 @@ OTHER_WORDS = MappingProxyType(
     {
         "largest": "biggest", "smallest": "tiniest", "nearest": "closest", "leftmost": "furthest left",
         "rightmost": "furthest right", "next to": "beside", "left of": "to the left of", "right of": "to the right of",
-        "inside": "in", "on top of": "on", "behind": "in back of", "gray": "grey", "all the": "every one of the",
+        "inside of": "within", "inside": "in", "on top of": "on", "behind": "in back of", "gray": "grey",
+        "all the": "every one of the",
     }
 )  # fmt: skip
 
@@ -151,7 +152,7 @@ def paraphrase(text: str, level: str, rng: np.random.Generator) -> str:
         return text.upper()
     if level == "other words":
         for word, other in OTHER_WORDS.items():
-            text = re.sub(rf"\b(?<!to the ){word}\b", other, text)
+            text = re.sub(rf"\b(?<!to the )(?<!on the ){word}\b", other, text)
         return text
     return WRAPPERS[level].format(text)
 

@@ -64,7 +64,7 @@ def read_panoptic(folder: Path) -> list[PanopticSample]:
     """Every line of <folder>/panoptic.jsonl. Raises DatasetError."""
     index = folder / "panoptic.jsonl"
     try:
-        lines = index.read_text(encoding="utf-8").splitlines()
+        lines = index.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{index} cannot be read; make the dataset again with refseg scenes.") from error
     samples = []

@@ -196,9 +196,11 @@ def resolve_device(device: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(device).type
-    except RuntimeError as error:
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda"):
         message = f"Device {device!r} is not known; use cpu, cuda, cuda:N or auto."
-        raise RequestError(ErrorCode.MODEL_UNKNOWN, message) from error
+        raise RequestError(ErrorCode.MODEL_UNKNOWN, message)
     if kind == "cuda" and not torch.cuda.is_available():
         message = "Device 'cuda' is not available here; use device cpu, or install a CUDA build of torch."
         raise RequestError(ErrorCode.MODEL_UNKNOWN, message)

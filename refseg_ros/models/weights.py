@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from refseg_ros.core.outcome import ErrorCode, RequestError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def _error(message: str) -> RequestError:
@@ -40,6 +40,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def save(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file that everybody on the machine may read: who trains is seldom the robot's own user."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path)  # for its owner alone
+    path.chmod(0o644)
+
+
 def load_strictly(
     module: nn.Module, path: Path, card: dict[str, Any], held: Callable[[str], bool] | None = None
 ) -> None:
@@ -48,7 +57,10 @@ def load_strictly(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    found = sha256(path)
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise _error(f"The weights file {path} cannot be read ({error.strerror}); check its permissions.") from error
     if found != card["sha256"]:
         raise _error(
             f"The weights file {path} is not the one its card describes (sha256 {found[:12]}, expected "

@@ -7,15 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from refseg_ros.evaluation.calibration import Calibration, ErrorRates, calibrate, held_out_figures, sigmoid
 from refseg_ros.models.compact import SHIPPED
 from refseg_ros.models.compact.backbone import Backbone
 from refseg_ros.models.compact.doubt import often_read
 from refseg_ros.models.compact.language import LanguageHead
 from refseg_ros.models.compact.model import CompactHeads
-from refseg_ros.models.weights import sha256
+from refseg_ros.models.weights import save, sha256
 from refseg_ros.training.config import TrainingConfig, training_files
 from refseg_ros.training.instances import evaluate, trained_instances
 from refseg_ros.training.language import Judged, judge
@@ -75,8 +73,7 @@ def run(config: TrainingConfig, target: Path = SHIPPED) -> None:
         "held_out": {k: round(v, 3) for k, v in held_out_figures(*arrays, rates=RATES).items()},
         "steps": {name: steps_of(config.work / f"{name}.pt") for name in ("instances", "reading", "language")},
     }
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half().contiguous() for k, v in heads.state_dict().items()}, target)
+    save({k: v.half().contiguous() for k, v in heads.state_dict().items()}, target)
     card = {
         "name": "compact",
         "sha256": sha256(target),

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from rich.progress import track
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from refseg_ros.models.base import SINGLE_MASK_WEIGHTS
 from refseg_ros.models.baselines.single_mask import SingleMaskHead
 from refseg_ros.models.compact.backbone import Backbone, network_input
 from refseg_ros.models.compact.language import TextEncoder
-from refseg_ros.models.weights import sha256
+from refseg_ros.models.weights import save, sha256
 from refseg_ros.sim.sensor import SensorModel
 from refseg_ros.sim.stored import load_scene
 from refseg_ros.training.config import TrainingConfig, training_files
@@ -154,8 +153,7 @@ def run(config: TrainingConfig, target: Path = SINGLE_MASK_WEIGHTS) -> None:
     train(head, "single_mask", config, step, lambda module: evaluate(module, validation))
     best = averaged(config.work / "single_mask.pt")
     head.load_state_dict(best)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.half().contiguous() for k, v in best.items()}, target)
+    save({k: v.half().contiguous() for k, v in best.items()}, target)
     card = {
         "name": "single-mask", "sha256": sha256(target), "parameters": sum(p.numel() for p in head.parameters()),
         "scenes": len(data.ids), "phrases": len(data.rows), "minutes": config.minutes,

@@ -120,4 +120,4 @@ def _picture(file: Path, size: tuple[int, int]) -> npt.NDArray[np.int64]:
 def _lines(file: Path) -> list[dict]:  # type: ignore[type-arg]
     if not file.is_file():
         return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]

@@ -6,14 +6,14 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from refseg_ros.core.outcome import RequestError
 from refseg_ros.models.backbones.compact_vlm import CompactVLM
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.systems.system import System
-from refseg_ros.models.weights import read_card, sha256
+from refseg_ros.models.weights import read_card, save, sha256
 from refseg_ros.training.runs import ConfigError
 from refseg_ros.training.systems.config import SHIPPED, StartConfig
 from refseg_ros.training.systems.growing import grown
@@ -53,8 +53,7 @@ def finished(work: Path) -> Path:
 def halved(file: Path, target: Path) -> None:
     """A run's weights and card again, in half precision, as `target`: what the package ships. Raises ConfigError."""
     tensors = {n: t.half() if t.is_floating_point() else t for n, t in _checked(file).items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, target)
+    save(tensors, target)
     card = read_card(file) | {"sha256": sha256(target), "precision": "half"}
     target.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 

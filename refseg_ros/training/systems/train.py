@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from refseg_ros.core.outcome import RequestError
 from refseg_ros.data.dataset import DatasetError
@@ -18,7 +17,7 @@ from refseg_ros.models.systems.assemble import KINDS, assemble
 from refseg_ros.models.systems.checkpoints import folder_of, hashes, pinned
 from refseg_ros.models.systems.parts import part_of
 from refseg_ros.models.systems.system import System
-from refseg_ros.models.weights import sha256
+from refseg_ros.models.weights import save, sha256
 from refseg_ros.training.loop import processes
 from refseg_ros.training.runs import ConfigError
 from refseg_ros.training.systems.batches import Batches, Source
@@ -105,7 +104,7 @@ def export(config: SystemTrainingConfig, system: System, curve: list[dict[str, A
     parts = sorted(_exported(config, own))
     target = weights_of(config)
     tensors = {n: t.detach().contiguous().clone() for n, t in own.items() if part_of(n) in parts}
-    save_file(tensors, target)
+    save(tensors, target)
     card = {
         "name": config.model,
         "sha256": sha256(target),
