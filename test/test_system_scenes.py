@@ -1,6 +1,8 @@
 """Rendered scenes as the systems are trained on them: kept features, facts and masks against the scenes themselves."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,7 +17,8 @@ from refseg_ros.sim import assets, holdout  # noqa: E402
 from refseg_ros.sim.generate import generate  # noqa: E402
 from refseg_ros.sim.sensor import SensorModel  # noqa: E402
 from refseg_ros.sim.stored import load_scene  # noqa: E402
-from refseg_ros.training.systems.scenes import MASK_STRIDE, STUFF_FROM, RenderedScenes  # noqa: E402
+from refseg_ros.training.systems import scenes  # noqa: E402
+from refseg_ros.training.systems.scenes import MASK_STRIDE, STUFF_FROM, RenderedScenes, _keep  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not assets.sources(), reason="no asset wheel is installed (requirements/assets.txt)")
 
@@ -52,6 +55,21 @@ def test_what_is_said_of_a_scene_is_what_the_scene_holds(folder, pictures, backb
                 ids, number = np.where(ids < 0, scene.stuff_ids, -1), number - STUFF_FROM
             area = np.count_nonzero(ids == number) / MASK_STRIDE**2
             assert abs(float(mask.sum()) - area) <= 0.1 * area + 12, segment.name
+
+
+def test_runs_that_start_together_make_the_features_once(folder, backbone, tmp_path, monkeypatch):
+    made = []
+
+    def keep(*given):
+        made.append(given)
+        time.sleep(0.2)  # the other one is at the lock by now, or would be making them too
+        return _keep(*given)
+
+    monkeypatch.setattr(scenes, "_keep", keep)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: RenderedScenes(folder, tmp_path, backbone, most=1), range(2))
+    assert len(made) == 1 and first.facts(0) == second.facts(0)
+    assert np.array_equal(first.masks(0, [0], None, 4), second.masks(0, [0], None, 4))
 
 
 def test_masks_lie_where_the_pictures_things_are(folder, pictures, backbone):

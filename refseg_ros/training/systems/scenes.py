@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from numpy.lib.format import open_memmap
 from rich.progress import track
 from torch import Tensor
@@ -48,7 +49,9 @@ class RenderedScenes:
         self.names = (*(n for n in nouns() if n not in holdout.NOUNS), *STUFF)
         self.stuff = frozenset(STUFF)
         self.kept = kept = work / f"vision_{folder.name}_{len(paths)}"
-        content = _read(kept) or _keep(paths, kept, backbone)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept.with_name(f"{kept.name}.lock")):  # runs side by side: the first makes them, others wait
+            content = _read(kept) or _keep(paths, kept, backbone)
         self._rows: list[dict[str, Any]] = content["scenes"]
         self._geometry = backbone.geometry((content["size"][0], content["size"][1]))
         self._maps = [np.load(kept / f"map_{n}.npy", mmap_mode="r") for n in range(KEPT_MAPS)]
