@@ -54,6 +54,60 @@ VERBS = [
     ("first one from the left", "first one from the left"),
     ("the mug outside the box", "the mug outside the box"),
 ]
+QUESTIONS = [
+    ("is the mug on the table?", "the mug on the table"),
+    ("are the mugs on the table", "the mugs on the table"),
+    ("have you seen the mug?", "the mug"),
+    ("where did I put the milk?", "the milk"),
+    ("do you know where the mug is?", "the mug"),
+    ("do you see a red mug anywhere?", "a red mug"),
+    ("I think I need the scissors", "the scissors"),
+    ("what is on the table?", "everything on the table"),
+    ("grab what's in the basket", "everything in the basket"),
+    ("what do you see?", "everything"),
+    ("what is that on the table", "what is that on the table"),  # asks for one thing's name
+    ("bring me the mug if there is one", "the mug"),
+    ("if there is a mug, hand it to me", "a mug"),
+    ("if there is no mug, bring the bowl", "not mug|the bowl"),
+    ("hand me the mug. If there is none, stop.", "the mug"),
+    ("the mugs that are big and are the same colour", "the mugs that are big and are the same colour"),
+]
+CARES = [
+    ("pick up the mug, and be careful with the glass next to it", "the mug"),
+    ("watch out for the knife and hand me the spoon", "the spoon"),
+    ("careful with the glass and the cup, take the bowl", "the bowl"),
+    ("be careful with the glass and put it on the table", "the glass|the table"),
+    ("hand me the bowl. Careful with the glass, it's fragile.", "the bowl"),
+    ("hand me the careful robot book", "the careful robot book"),
+]
+ONLY = [
+    ("hand me nothing but the mug", "the mug"),
+    ("nothing except the mug please", "the mug"),
+    ("don't take anything but the mug", "the mug"),
+    ("don't touch anything except the bowl", "the bowl"),
+    ("don't give me anything other than the milk and the can", "the milk|the can"),
+]
+WAYS = [
+    ("move the mug to the left", "the mug"),
+    ("move the mug a bit to the left", "the mug"),
+    ("push the left one to the right", "the left one"),
+    ("slide the one on the left to the right", "the one on the left"),
+    ("move the one to the left", "the one to the left"),  # may tell which
+    ("grab the mug to the left", "the mug to the left"),
+    ("move the mug that is on the left", "the mug that is on the left"),
+    ("move the second mug from the left", "the second mug from the left"),
+    ("move the bowl 10 cm to the right of the plate", "the bowl|the plate"),
+    ("move the mug 20cm forward", "the mug"),
+    ("push the bottle 3 inches back", "the bottle"),
+    ("put the ruler of 10 cm in the box", "the ruler of 10 cm|the box"),
+    ("flip the mug upside down", "the mug"),
+    ("pull the mug a bit closer", "the mug"),
+    ("place the apple, then the pear, a bit to the right", "the apple|the pear"),
+    ("put the bowl back where you found it", "the bowl"),
+    ("open the drawer and take the spoon out of it", "the drawer|the spoon"),
+    ("switch it off and bring me the bowl", "the bowl"),
+    ("pick up the mug and come back", "the mug"),
+]
 EXCLUSIONS = [
     ("put everything but the bowl in the basket", "everything|not the bowl|the basket"),
     ("put all the cans except the coke in the basket", "all the cans|not the coke|the basket"),
@@ -185,7 +239,8 @@ LAST_WORDS = [
 
 
 @pytest.mark.parametrize(
-    ("instruction", "expected"), [*VERBS, *EXCLUSIONS, *REMARKS, *APPOSITIONS, *SIDES, *LAST_WORDS]
+    ("instruction", "expected"),
+    [*VERBS, *EXCLUSIONS, *REMARKS, *APPOSITIONS, *SIDES, *LAST_WORDS, *QUESTIONS, *CARES, *ONLY, *WAYS],
 )
 def test_phrases(instruction, expected):
     assert texts(instruction) == expected.split("|")

@@ -47,6 +47,14 @@ def said_of_it(words: list[str]) -> list[str]:
     return ["that", *words[1:]] if said else []
 
 
+def everything_there(words: list[str]) -> list[str]:
+    """The words, with everything asked for where they ask what there is: "what is on the table?"."""
+    low = [w.lower() for w in words]
+    n = lex.longest(low, 0, lex.WHATEVER)
+    asked = n > 2 if n == len(low) else lex.longest(low, n, lex.PLACES) > 0  # "what do you see", but not "what is"
+    return ["everything", *words[n:]] if n and asked else words
+
+
 def names_nothing(low: list[str]) -> bool:
     """Whether a refusal is about nothing that can be seen: "don't break it", "don't touch anything"."""
     nobody = lex.PRONOUNS | lex.NOBODY
@@ -63,3 +71,8 @@ def cared_for(parts: list[Part]) -> list[Part]:
                     cared.negated = cared.negated and cared.verb not in lex.CAUTIONS
             break
     return parts
+
+
+def is_care(part: Part) -> bool:
+    """Whether a part only says what to be careful with."""
+    return part.negated and part.verb == lex.CAREFUL

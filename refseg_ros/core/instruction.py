@@ -6,12 +6,13 @@ it is, one phrase a part. It knows nothing of any model or image, raises only Re
 linear in the text's length, which plain_text.py limits.
 
 Rulings where English is open: "the mug left of the milk and the bowl" asks for a mug and a bowl; "or" asks for both; a
-list after "not" is excluded as a whole, until a "but" or a new verb; "any mug" accepts every mug; "put X in Y" asks for
-X and for Y (places.py); "everything but X in Y" asks for Y and excludes X alone; "the mug, no, the bowl" asks for the
-bowl (corrections.py). A word before "the" that can only be a verb is one, known or not (verbs.py). "The mug, the big
-one" asks for the big mug, "the red mug, the blue one" for two mugs (noun.py); after "the mug, not the bowl" a "the can"
-is what is wanted instead. Courtesies and cautions ask for nothing; "It is on the table" tells which thing was meant
-(asides.py). "Not the bowl" alone asks for nothing and is INSTRUCTION_UNREADABLE.
+list after "not" is excluded as a whole, until a "but" or a new verb; "any mug" accepts every mug; "put X in Y" asks
+for X and for Y (places.py); "everything but X in Y" asks for Y and excludes X alone; "the mug, no, the bowl" asks for
+the bowl (corrections.py). A word before "the" that can only be a verb is one, known or not (verbs.py). "The mug, the
+big one" asks for the big mug, "the red mug, the blue one" for two mugs (noun.py); after "the mug, not the bowl" a "the
+can" is what is wanted instead. "What is on the table?" asks for everything there. Courtesies and cautions ask for
+nothing; "It is on the table" tells which thing was meant (asides.py). "Not the bowl" alone asks for nothing and is
+INSTRUCTION_UNREADABLE.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from refseg_ros.core import lexicon as lex
-from refseg_ros.core.asides import cared_for, names_nothing, said_of_it, without_asides
+from refseg_ros.core.asides import cared_for, everything_there, is_care, names_nothing, said_of_it, without_asides
 from refseg_ros.core.corrections import JOINT, corrected, merged
 from refseg_ros.core.noun import adds, refined, with_noun
 from refseg_ros.core.number import Number, bound_at, number_of
@@ -27,7 +28,7 @@ from refseg_ros.core.outcome import ErrorCode, RequestError
 from refseg_ros.core.parts import Part, joins_nothing, split
 from refseg_ros.core.places import beside, place_refused, preposition_at, thing_and_place
 from refseg_ros.core.plain_text import checked, sentences
-from refseg_ros.core.verbs import opener_at, unknown_verb_at, verb_at
+from refseg_ros.core.verbs import asks, opener_at, unknown_verb_at, verb_at
 
 MAX_PHRASES = 16
 
@@ -54,13 +55,17 @@ class Phrase:
 def parse(text: str) -> tuple[Phrase, ...]:
     """The phrases of an instruction, in order. Raises RequestError (an INSTRUCTION_ code) and nothing else."""
     found: list[tuple[list[str], bool]] = []
-    about = -1  # what an "it is ..." is said of, in `found`
+    about: int | None = None  # what an "it is ..." is said of, in `found`; -1: of what is asked for nowhere
     for sentence in merged(without_asides(sentences(checked(text)))):
         placed = False  # whether the request that an exclusion is from has a place already
         for part in _joined(cared_for(_polarised(split(sentence)))):
-            if about >= 0 and (said := said_of_it(part.words)):
-                words, negated = found[about]
-                found[about] = _said_more(words, said), negated
+            if is_care(part):
+                about = -1
+                continue
+            if about is not None and (said := said_of_it(part.words)):
+                if about >= 0:
+                    words, negated = found[about]
+                    found[about] = _said_more(words, said), negated
                 continue
             kept, refused = place_refused(part.words, part.verb)
             pieces = thing_and_place(kept, part.verb)
@@ -95,18 +100,20 @@ def _polarised(parts: list[Part]) -> list[Part]:
         then = parts[k + 1] if k + 1 < len(parts) else Part("", [])
         before = out[-1].low if out else []
         if part.joint in ("except", "not") or (part.joint == "but" and before and before[0] in lex.EVERYTHING):
-            negated, excluding = True, bool(verb) and (excluding or not negated)
+            negated, excluding = not (k and _all_but(parts[k - 1])), bool(verb) and (excluding or not negated)
         elif part.joint == "but" or _instead(out, part, then):
             negated = False
         low, i = part.low, 0
         while i < len(low) and not bound_at(low, i):
-            opens = opener_at(low, i, then.low)
-            if (n := lex.longest(low, i, lex.NEGATIONS)) and n >= opens:
+            opens = opener_at(low, i, then.low) or int(not part.joint and not i and asks(low))
+            if n := lex.longest(low, i, lex.CARES):
+                negated, verb, part.own_verb, excluding, i = True, lex.CAREFUL, True, False, i + n
+            elif (n := lex.longest(low, i, lex.NEGATIONS)) and n >= opens:
                 if low[i] in ("not", "without") and _goes_on(low[i + n :]) and before:
                     break  # "the mug, not red": an inner negation, the phrase's own
                 negated, excluding, i = True, False, i + n
                 verb = "" if low[i - 1] in ("leave", "ignore", "skip", "avoid") else verb
-            elif n := verb_at(low, i) or int(not (opens or part.own_verb) and unknown_verb_at(low, i)):
+            elif (n := verb_at(low, i) or int(not (opens or part.own_verb) and unknown_verb_at(low, i))) and n >= opens:
                 negated = negated and (i > 0 and bool(lex.longest(low, 0, lex.NEGATIONS))) and part.joint != "then"
                 verb, part.own_verb, excluding, i = low[i], True, False, i + n
                 while i < len(low) and low[i] in ("me", "us"):
@@ -116,11 +123,16 @@ def _polarised(parts: list[Part]) -> list[Part]:
                 i += n
             else:
                 break
-        part.words, part.whole, part.verb = part.words[i:], i == 0, verb
+        part.words, part.whole, part.verb = everything_there(part.words[i:]), i == 0, verb
         part.negated, part.place_negated = negated, negated and not excluding
         if part.words and not (negated and names_nothing(part.low)):
             out.append(part)
     return out
+
+
+def _all_but(part: Part) -> bool:
+    """Whether what is excluded from a part is all that is wanted: "don't touch anything except the bowl"."""
+    return part.negated and part.low in (["anything"], ["anything", "else"])
 
 
 def _instead(out: list[Part], part: Part, then: Part) -> bool:

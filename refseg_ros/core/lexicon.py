@@ -60,7 +60,9 @@ nice and slow | thank you so much | thanks so much | many thanks | thank you ver
 thanks | thank you | cheers | that's it | that is it | that's all | that is all | that's fine | that's right
 that will be all | that'll be all | don't worry | do not worry | dont worry | there you go | here you go
 there we go | here we go | it's okay | it's ok | it's fine | it's urgent | it is urgent | i'm in a hurry
-you're welcome | how are you | yeah | yep | sure | of course | good robot | robot
+you're welcome | how are you | yeah | yep | sure | of course | good robot | robot | stop | stop it | stop there
+come back | come here | come over | come over here | stay | stay there | stay here | if there is none
+if there are none | if not | otherwise stop
 """)
 
 # Dropped at the start of a part of the instruction.
@@ -86,8 +88,12 @@ sorry to bother you | excuse me | wait a second | wait a minute | wait a moment 
 one second | actually | sorry | let me have | let me see | let me get | lemme see | lemme have | gimme
 not only | not just | not merely | not simply | what color is | what colour is | what color are | what colour are
 what is the color of | what is the colour of | what's the color of | what's the colour of | what kind of
-what sort of | how big is | how big are | how small is | how tall is | how tall are | how long is | how wide is
-how heavy is | how heavy are | how far is | how far away is | how old is | how full is | how hot is
+what sort of | i think | i think that | i believe | i believe that | i guess | i suppose | have you seen
+did you see | where did i put | where did you put | where did i leave | where did you leave | where have i put
+where have you put | do you know where | any idea where | can you tell me where | do you know where is
+if there is | if there's | if there are | if you see | if you can see | if you find | there should be
+there must be | there might be | how big is | how big are | how small is | how tall is | how tall are | how long is
+how wide is | how heavy is | how heavy are | how far is | how far away is | how old is | how full is | how hot is
 """)
 
 # Dropped at the end of a part of the instruction.
@@ -98,7 +104,10 @@ if you can | if you could | if possible
 when you can | not too fast | not so fast | is that | is this
 as well | too | would you | will you | could you | can you | again | okay
 ok | at once | immediately | alone | are there | is there | do you see | can you see | do you have | you see
-actually | sorry
+actually | sorry | is | are | anywhere | if there is one | if there's one | if there are any | if there is any | if any
+if you see one | if you see it | if you see any | if you find one | if you find it | if you can find it
+if you can find one | if you can see it | where it was | back where it was | where it belongs
+back where it belongs | where you found it | back where you found it | in its place | back in its place
 """)
 
 # Somebody takes back what was just said: wherever they stand, or where what follows sets it right.
@@ -135,7 +144,7 @@ uncover | wrap | unwrap | tie | untie | stir | mix | scoop | spread | weigh | me
 position | arrange | organize | organise | attach | detach | connect | disconnect | lock | unlock | hide | raise
 lower | tilt | shift | nudge | stick | lean | dump | handing | passing | showing | fetching | moving | reaching
 placing | lifting | opening | closing | carrying | sliding | cleaning | throwing | picking | spill | break
-crush | squeeze | tip | tip over | knock | knock over | hit | damage | scratch | bump | hurt
+crush | squeeze | tip | tip over | knock | knock over | hit | damage | scratch | bump | hurt | switch | power
 """)
 # Whatever else stands before one of these at a part's start is a verb as well ("flip the mug") ...
 OBJECTS = _words("the a an this that these those my your his her its our their all every each both another")
@@ -146,7 +155,13 @@ than through throughout till toward towards until up via within without as if wh
 such quite rather twice which what who whose
 """)
 # Not to do these is care for the thing, no refusal of it, where the thing is asked for later: "don't drop it".
-CAUTIONS = _words("drop spill break crush squeeze tip knock hit damage scratch bump hurt shake")
+CAUTIONS = _words("drop spill break crush squeeze tip knock hit damage scratch bump hurt shake careful")
+# To be careful with something is no refusal of it either, and asks for nothing: its verb is "careful".
+CARES = _entries("""
+careful with | be careful with | be very careful with | very careful with | be gentle with | gentle with
+careful of | be careful of | watch out for | look out for | beware of
+""")
+CAREFUL = "careful"
 # What no model can find: "don't hurt yourself", "don't touch anything else".
 NOBODY = _words("anything else anyone anybody everyone myself yourself himself herself ourselves yourselves")
 
@@ -154,6 +169,23 @@ NOBODY = _words("anything else anyone anybody everyone myself yourself himself h
 PLACING = _words("""
 put putting place placing move moving insert pour set drop throw stack store transfer lay load return deliver
 slide hang toss position arrange attach connect plug hide stick lean dump spread
+""")
+# After these, "a bit to the left" says how far and where to, and not which thing.
+MOVING = _words("""
+move moving slide sliding push pull shift nudge turn flip rotate tilt lean put putting place placing set
+""")
+DIRECTIONS = _entries("""
+to the left | to the right | to the back | to the front | to the side | to your left | to your right | to my left
+to my right | towards the left | towards the right | left | right | forward | forwards | back | backward | backwards
+sideways | upwards | downwards | upside down
+""")
+BITS = _entries("""
+a bit | a little | a little bit | a bit more | a little more | slightly | closer | a bit closer | a little closer
+further | a bit further | a little further | further away | farther | farther away | away
+""")
+LENGTHS = _words("""
+cm mm centimeter centimeters centimetre centimetres millimeter millimeters millimetre millimetres inch inches meter
+metre meters metres foot feet
 """)
 SWAPPING = _words("swap exchange replace")  # "swap X for Y", "replace X with Y"
 SWAPPED = _entries("with | for")
@@ -260,7 +292,12 @@ do not touch | don't ever
 """)
     | EXCEPT
 )
-EVERYTHING = _words("everything anything all every each everyone whatever any nothing")
+EVERYTHING = _words("everything anything all every each everyone whatever any")
+WHATEVER = _entries("""
+what is | what's | what are | what's there | what is there | whatever is | whatever's | what do you see
+what can you see | what do you have
+""")
+ONLY = _entries("nothing but | nothing else but | nothing except | nothing else except | nothing other than | none but")
 
 # A part that begins with one of these goes on with the phrase before it.
 CONTINUERS = _words("""

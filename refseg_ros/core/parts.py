@@ -37,6 +37,9 @@ def split(words: list[str]) -> list[Part]:
                 raise refusal()
         elif low[i] == ",":
             joint, n = ",", 1
+        elif only := lex.longest(low, i, lex.ONLY):  # "nothing but the mug" asks for the mug
+            i += only
+            continue
         elif n := lex.longest(low, i, lex.EXCEPT):
             joint = "except"
         elif n := lex.longest(low, i, lex.CONJUNCTIONS):

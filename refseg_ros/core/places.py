@@ -1,13 +1,15 @@
 """What goes where: "put X in Y" and "take X from Y" name a thing and a place, and both are asked for.
 
 Where English is open ("put the mug on the plate next to the milk"), what holds or carries a thing is where it goes and
-what lies beside it tells which one is meant; of two that could both carry it, the last is where it goes.
+what lies beside it tells which one is meant; of two that could both carry it, the last is where it goes. A direction
+alone ("move the mug to the left") is no place that could be found (ways.py).
 """
 
 from __future__ import annotations
 
 from refseg_ros.core import lexicon as lex
 from refseg_ros.core.number import bound_at
+from refseg_ros.core.ways import without_distance, without_way
 
 
 def thing_and_place(words: list[str], verb: str) -> list[list[str]]:
@@ -28,12 +30,12 @@ def thing_and_place(words: list[str], verb: str) -> list[list[str]]:
         if n and i + n < len(low) and not (low[i] == "of" and i) and _names_a_place(low[i + n :]):
             cuts.append((i, n))
     if not cuts:
-        return [words[: _pronoun_place(low, verb)]]
+        return [without_way(words[: _pronoun_place(low, verb)], verb)]
     at, n = _where(low, cuts)
     places = [words[at + n :]]
     if "between" in low[at : at + n] and (joint := _joint(low, at + n)):
         places = [words[at + n : joint], words[joint + 1 :]]
-    return [words[:at], *places]
+    return [without_distance(words[:at], verb), *places]
 
 
 def place_refused(words: list[str], verb: str) -> tuple[list[str], list[str]]:
@@ -70,9 +72,10 @@ def _pronoun_place(low: list[str], verb: str) -> int:
     end = len(low) - 1
     if low[-1] in ("on", "in") and verb in lex.SWITCHING and not lex.COPULAS & set(low) and "with" not in low:
         return end  # "turn the stove on"
-    if low[-1] not in ("it", "them") or verb not in lex.PLACING or "with" in low:
+    if low[-1] not in ("it", "them") or "with" in low:
         return len(low)
-    return next((k for k in range(1, end) if lex.longest(low, k, lex.PLACES) == end - k), len(low))
+    tables = (lex.SOURCES, lex.PLACES) if verb in lex.PLACING else (lex.SOURCES,)
+    return next((k for k in range(1, end) if any(lex.longest(low, k, t) == end - k for t in tables)), len(low))
 
 
 def _where(low: list[str], cuts: list[tuple[int, int]]) -> tuple[int, int]:

@@ -51,6 +51,11 @@ def opener_at(low: list[str], i: int, then: list[str]) -> int:
     return 1
 
 
+def asks(low: list[str]) -> bool:
+    """Whether a sentence asks something of a thing: "is the mug on the table?"."""
+    return low[0] in ("is", "are") and len(low) > 2 and low[1] in lex.OBJECTS and low[1] not in ("this", "that")
+
+
 def _addressed(low: list[str], i: int) -> bool:
     """Whether what stands at i is said to somebody who is to do something."""
     return bool(verb_at(low, i) or unknown_verb_at(low, i) or lex.longest(low, i, lex.OPENERS | lex.NEGATIONS))
