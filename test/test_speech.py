@@ -86,6 +86,8 @@ def test_what_is_no_wav_file_is_said_so(tmp_path, content):
 def test_a_missing_and_a_long_wav_file_are_said_so(tmp_path):
     with pytest.raises(SpeechError, match="No such file"):
         read_wav(tmp_path / "b.wav")
+    with pytest.raises(SpeechError, match="samples a second"):  # to resample it would take all memory
+        read_wav(write_wav(tmp_path / "c.wav", np.zeros(100), rate=999_999_937))
     with pytest.raises(SpeechError, match="cut it"):
         read_wav(write_wav(tmp_path / "a.wav", np.zeros(1000 * (int(LONGEST_FILE_S) + 1)), rate=1000))
 
@@ -170,11 +172,21 @@ def test_what_did_not_arrive_whole_has_a_gap(lost_at_s, gap):
     samples = np.concatenate([tone(MUG), np.zeros(RATE, np.float32)])
     detector, at = UtteranceDetector(EndpointConfig(rate=RATE)), round(lost_at_s * RATE)
     found = detector.feed(samples[:at])
-    detector.lose()
+    detector.lose("lost")
     found += detector.feed(samples[at:])
-    assert [u.gap for u in found] == [gap]
+    assert [u.torn for u in found] == ["lost" if gap else ""]
     (next_one,) = detector.feed(tone(MUG))
-    assert not next_one.gap
+    assert not next_one.torn
+
+
+def test_the_rest_of_what_was_too_long_is_no_utterance_of_its_own():
+    """Not even where it would be short enough: it may be the half that says the opposite."""
+    detector = UtteranceDetector(EndpointConfig(rate=RATE, longest_s=6.0))
+    talk = np.tile(tone(MUG, 0.4, silence=0.05), 15)
+    found = detector.feed(np.concatenate([np.zeros(RATE, np.float32), talk, np.zeros(RATE, np.float32)]))
+    assert [u.cut for u in found] == [True, False] and "rest of a sound" in found[1].torn
+    (next_one,) = detector.feed(tone(MUG))
+    assert not next_one.torn
 
 
 @pytest.mark.parametrize("bad", [{"rate": 0}, {"rate": RATE, "end_silence_s": 0.0}, {"rate": RATE, "longest_s": 0.5}])
@@ -186,8 +198,8 @@ def test_impossible_settings_are_refused(bad):
 # Trust
 
 
-def said(pitch, seconds=1.0, cut=False, gap=False):
-    return Utterance(tone(pitch, seconds, silence=0.0), RATE, seconds, cut, gap)
+def said(pitch, seconds=1.0, cut=False, torn=""):
+    return Utterance(tone(pitch, seconds, silence=0.0), RATE, seconds, cut, torn)
 
 
 def test_words_with_confidence_are_an_instruction():
@@ -204,7 +216,7 @@ def test_words_with_confidence_are_an_instruction():
         (said(CRASH), "the recognition failed: the model broke"),
         (said(MUG, 0.1), "too short"),
         (said(MUG, cut=True), "say it shorter"),
-        (said(MUG, gap=True), "was lost"),
+        (said(MUG, torn="half of it was lost"), "half of it was lost"),
     ],
 )
 def test_everything_else_is_refused_with_the_reason(utterance, reason):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST_SOURCES = 32
+LOST = "some of what was said was lost between microphone and node; say it again"
+HELD_BACK = "the audio came late, and was cut in two where it stopped; say it again"
 
 
 class AudioGaps:
@@ -20,7 +22,12 @@ class AudioGaps:
     def __init__(self) -> None:
         self.lost = 0  # messages
         self._last: dict[bytes, int] = {}
-        self._lost_ns = 0
+        self._lost_ns = self._published_ns = 0
+
+    def since_published_s(self, info: Mapping[str, Any]) -> float:
+        """Seconds between this message and the one before it as they were published, however late they came."""
+        before, self._published_ns = self._published_ns, info["source_timestamp"]
+        return float(1e-9 * (self._published_ns - before))
 
     def before(self, info: Mapping[str, Any]) -> bool:
         """Whether something is missing right before a message. info: what rclpy tells of it."""

@@ -27,7 +27,7 @@ from std_msgs.msg import String
 
 from refseg_ros.msg import Heard as HeardMessage
 from refseg_ros.nodes import parameters
-from refseg_ros.nodes.audio_gaps import AudioGaps
+from refseg_ros.nodes.audio_gaps import HELD_BACK, LOST, AudioGaps
 from refseg_ros.nodes.audio_messages import frame_of, message_type, samples_of
 from refseg_ros.nodes.diagnostics import array
 from refseg_ros.nodes.running import run_until_told
@@ -74,7 +74,7 @@ class SpeechNode(Node):
         self._last_problem, self._last_text, self._audio_problem = "", "", ""
         self._latencies_ms: deque[float] = deque(maxlen=200)
         self._last_audio_s, self._silent_ticks, self._frame_id = 0.0, 0, ""
-        self._gaps = AudioGaps()
+        self._gaps, self._ended_by_silence = AudioGaps(), False
         self.add_on_set_parameters_callback(check)
         self.add_post_set_parameters_callback(self._on_parameters)
         self._instruction = self.create_publisher(String, "instruction", 10)
@@ -109,7 +109,9 @@ class SpeechNode(Node):
     def _on_audio(self, message: Any, info: Any) -> None:
         self.counts["audio_messages"] += 1
         self._last_audio_s, self._silent_ticks = time.monotonic(), 0
-        gap = self._gaps.before(info)
+        gap, pause_s = self._gaps.before(info), self._gaps.since_published_s(info)
+        held_back = self._ended_by_silence and 0 < pause_s <= self._values["end_silence_s"]
+        self._ended_by_silence = False
         if not self._values["listening"]:
             self.counts["audio_ignored"] += 1
             return
@@ -118,16 +120,17 @@ class SpeechNode(Node):
         except SpeechError as error:
             self.counts["audio_unusable"] += 1
             self._audio_problem = self._last_problem = str(error)
+            self._detector.lose(LOST)
             return
         self._audio_problem, self._frame_id = "", frame_of(message)
-        if gap:
-            self._detector.lose()
+        if gap or held_back:
+            self._detector.lose(LOST if gap else HELD_BACK)
         for utterance in self._detector.feed(samples):
             self._take(utterance)
 
     def _on_audio_lost(self, lost: Any) -> None:
         if self._gaps.reported(lost.total_count_change):
-            self._detector.lose()
+            self._detector.lose(LOST)
 
     def _end_when_audio_stops(self) -> None:
         """A push-to-talk microphone falls silent by sending nothing.
@@ -137,6 +140,7 @@ class SpeechNode(Node):
         self._silent_ticks += 1
         if self._detector.speaking and self._silent_ticks * TICK_S > self._values["end_silence_s"]:
             utterance = self._detector.flush()
+            self._ended_by_silence = True
             if utterance is not None:
                 self._take(utterance)
 
@@ -160,7 +164,10 @@ class SpeechNode(Node):
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._recognizer.hints = self._values["hints"]
-            heard = job.work()
+            try:
+                heard = job.work()
+            except Exception as error:  # noqa: BLE001  (a thread that ends in silence would leave all speech unheard)
+                heard = Heard("", 0.0, False, f"the recognition failed: {error!r}", 0.0)
             if rclpy.ok():
                 job.answer(heard)
 
@@ -218,12 +225,17 @@ class SpeechNode(Node):
 
     def _on_parameters(self, changed: list[Any]) -> None:
         self._values |= {p.name: p.value for p in changed if p.name in SPECS}
-        config = endpoint_config(self._values)
+        config, torn = endpoint_config(self._values), ""
         if config != self._detector.config or not self._values["listening"]:
+            if config != self._detector.config and self._detector.speaking:
+                torn = "a parameter changed while it was said; say it again"
+                self._detector.lose(torn)
             utterance = self._detector.flush()
-            if utterance is not None:  # what was said until now still counts
+            if utterance is not None:  # whole where only `listening` changed, as when a button is let go
                 self._take(utterance)
             self._detector = UtteranceDetector(config)
+            if torn:
+                self._detector.lose(torn)
 
     def _publish_diagnostics(self) -> None:
         level, message = DiagnosticStatus.OK, "listening"

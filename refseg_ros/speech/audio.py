@@ -14,6 +14,7 @@ Samples = npt.NDArray[np.float32]
 
 RATE = 16_000  # samples a second, what speech models are trained on
 LONGEST_FILE_S = 120.0
+FILE_RATES = (1_000, 384_000)  # what recorders write; to resample from other rates may take any memory
 
 
 class SpeechError(Exception):
@@ -48,6 +49,9 @@ def read_wav(path: str | Path) -> Samples:
     try:
         with wave.open(str(path), "rb") as file:
             width, channels, rate = file.getsampwidth(), file.getnchannels(), file.getframerate()
+            if not FILE_RATES[0] <= rate <= FILE_RATES[1]:
+                low, high = FILE_RATES
+                raise SpeechError(f"{path} says it has {rate} samples a second; give a file of {low} to {high}.")
             seconds = file.getnframes() / rate
             if seconds > LONGEST_FILE_S:
                 raise SpeechError(f"{path} is {seconds:.0f} s long, over {LONGEST_FILE_S:.0f} s; cut it.")

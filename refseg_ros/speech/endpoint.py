@@ -44,13 +44,13 @@ class EndpointConfig:
 @dataclass(frozen=True, eq=False)
 class Utterance:
     """samples: float32 (N,) at `rate`; sounding_s: how much of it was loud; cut: it was still going on at longest_s;
-    gap: some of it, or what came right before it, never arrived."""
+    torn: why some of it, or what came right before it, is missing; "" for a whole one."""
 
     samples: Samples
     rate: int
     sounding_s: float
     cut: bool
-    gap: bool = False
+    torn: str = ""
 
     @property
     def seconds(self) -> float:
@@ -68,7 +68,7 @@ class UtteranceDetector:
         self._rest: Samples = np.zeros(0, np.float32)
         self._frames: list[Samples] = []
         self._loud = self._quiet = 0  # frames: of this utterance that were loud; quiet ones since the last loud one
-        self._gap = 0  # frames within which what begins may be the rest of what was lost
+        self._torn, self._torn_for = "", 0  # frames within which what begins may be the rest of what is missing
 
     @property
     def speaking(self) -> bool:
@@ -86,11 +86,11 @@ class UtteranceDetector:
         ended = [self._step(frame, float(level)) for frame, level in zip(frames, levels, strict=True)]
         return [utterance for utterance in ended if utterance is not None]
 
-    def lose(self) -> None:
-        """Audio was lost between the last samples and the next ones: what is being said, or begins before there
-        has been quiet for long enough to end an utterance, has a gap."""
+    def lose(self, why: str) -> None:
+        """Something is missing between the last samples and the next ones: what is being said, or begins before there
+        has been quiet for long enough to end an utterance, is torn."""
         seconds = max(self.config.end_silence_s, self.config.lead_s) + self.config.begin_s
-        self._gap = round(seconds / FRAME_S) + 1
+        self._torn, self._torn_for = why, round(seconds / FRAME_S) + 1
 
     def flush(self) -> Utterance | None:
         """End the utterance that is going on, for instance because the audio stopped."""
@@ -101,7 +101,7 @@ class UtteranceDetector:
         self._levels.append(level)
         loud = level > max(self.config.quiet_dbfs, room + self.config.margin_db)
         if not self._frames:
-            self._gap = max(0, self._gap - 1)
+            self._torn_for = max(0, self._torn_for - 1)
             self._lead.append(frame)
             self._loud = self._loud + 1 if loud else 0
             if self._loud * FRAME_S >= self.config.begin_s:
@@ -113,10 +113,15 @@ class UtteranceDetector:
         self._quiet = 0 if loud else self._quiet + 1
         if self._quiet * FRAME_S >= self.config.end_silence_s:
             return self._finish(cut=False)
-        return self._finish(cut=True) if len(self._frames) * FRAME_S >= self.config.longest_s else None
+        if len(self._frames) * FRAME_S < self.config.longest_s:
+            return None
+        cut = self._finish(cut=True)
+        self.lose(f"it is the rest of a sound that went on for more than {self.config.longest_s:.0f} s; say it shorter")
+        return cut
 
     def _finish(self, cut: bool) -> Utterance:
         samples = np.concatenate(self._frames)
-        made = Utterance(samples, self.config.rate, self._loud * FRAME_S, cut, self._gap > 0)
-        self._frames, self._loud, self._quiet, self._gap = [], 0, 0, 0
+        torn = self._torn if self._torn_for else ""
+        made = Utterance(samples, self.config.rate, self._loud * FRAME_S, cut, torn)
+        self._frames, self._loud, self._quiet, self._torn_for = [], 0, 0, 0
         return made

@@ -42,9 +42,8 @@ def judge_utterance(utterance: Utterance, recognizer: Recognizer, trust: Trust) 
         return Heard("", 0.0, False, reason, seconds)
     if utterance.cut:  # half an instruction may be the opposite of the whole
         return Heard("", 0.0, False, f"the sound went on for more than {seconds:.0f} s; say it shorter", seconds)
-    if utterance.gap:
-        reason = "some of what was said was lost between microphone and node; say it again"
-        return Heard("", 0.0, False, reason, seconds)
+    if utterance.torn:
+        return Heard("", 0.0, False, utterance.torn, seconds)
     return recognise(at_16k(utterance.samples, utterance.rate), recognizer, trust)
 
 
