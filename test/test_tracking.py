@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 
+import cv2
 import numpy as np
 import pytest
 from helpers.balls import GREEN, RED, Ball, Balls, orbit, three_balls
 
 from refseg_ros.core.appearance import differences, looks
+from refseg_ros.core.camera import pixel_rays
 from refseg_ros.core.camera_motion import CameraMotion
 from refseg_ros.core.track_filter import PositionFilter, motion_over
 from refseg_ros.core.tracking import LARGEST_ID, Tracker, TrackingConfig
 from refseg_ros.core.tracks import EventKind, TrackState
-from refseg_ros.core.types import Frame
+from refseg_ros.core.transform import rigid_transform
+from refseg_ros.core.types import Frame, Intrinsics
 
 PERIOD_S = 0.2
 
@@ -68,6 +71,26 @@ def test_the_camera_is_known_to_a_few_millimetres():
         assert found is not None
         assert np.linalg.norm(found.translation - true[:3, 3]) < 0.015
         assert np.degrees(np.arccos((np.trace(found.rotation @ true[:3, :3].T) - 1) / 2)) < 1.0
+
+
+@pytest.mark.parametrize("lens", [(), (-0.05, 0, 0, 0, 0), (-0.3, 0.1, 0, 0, 0), (0.15, -0.25, 0.002, -0.001)])
+def test_the_camera_is_known_through_a_lens_that_distorts(lens):
+    """Before a painted wall at one metre."""
+    camera, motion = Intrinsics(640, 480, 500.0, 500.0, 319.5, 239.5, lens), CameraMotion()
+    rays = np.dstack([pixel_rays(camera, 0, 0, 640, 480).astype(float), np.ones((480, 640))])
+    blots = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (600, 800), np.uint8), (0, 0), 3)
+    paint = cv2.normalize(blots, None, 0, 255, cv2.NORM_MINMAX)
+    for n in range(10):
+        x, yaw = 0.008 * n, 0.02 * n
+        pose = rigid_transform((x, 0, 0), (0, np.sin(yaw / 2), 0, np.cos(yaw / 2)))
+        ahead = rays @ pose.rotation.T
+        z = 1.0 / ahead[..., 2]
+        spots = ((ahead * z[..., None] + pose.translation)[..., :2] + (1.0, 0.75)) * 400
+        grey = cv2.remap(paint, spots.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        found = motion.update(Frame(np.dstack([grey] * 3), z.astype(np.float32), camera))
+        assert found is not None
+        assert np.linalg.norm(found.translation - pose.translation) < 0.002
+        assert np.degrees(np.arccos(min(1.0, (np.trace(found.rotation @ pose.rotation.T) - 1) / 2))) < 0.1
 
 
 def test_a_camera_without_depth_or_before_a_blank_wall_is_not_guessed():

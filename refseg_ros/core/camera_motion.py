@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from refseg_ros.core.camera import project
+from refseg_ros.core.camera import RayGrid, project
 from refseg_ros.core.lifting import depth_problem
 from refseg_ros.core.transform import RigidTransform
 from refseg_ros.core.types import Frame
@@ -43,7 +43,7 @@ class _Key:
 
 
 class CameraMotion:
-    """update() with each frame. State: the key frame, the frame before, and where the camera was last."""
+    """update() with each frame. State: the key frame, the frame before, where the camera was last, and its rays."""
 
     def __init__(self) -> None:
         self._key: _Key | None = None
@@ -51,6 +51,7 @@ class CameraMotion:
         self._before: tuple[Frame, npt.NDArray[np.uint8]] | None = None
         self._step = IDENTITY  # this frame's camera from the one before's, when it was last known
         self._random = np.random.default_rng(0)
+        self._grid = RayGrid()
 
     @property
     def pose(self) -> RigidTransform:
@@ -89,7 +90,7 @@ class CameraMotion:
         if corners is None or len(corners) < LEAST:
             return False
         places = np.asarray(corners, np.float32).reshape(-1, 1, 2)
-        points, there = _lift(frame, places.reshape(-1, 2), picture.shape[1])
+        points, there = _lift(frame, places.reshape(-1, 2), picture.shape[1], self._grid)
         if np.count_nonzero(there) < LEAST:
             return False
         pose = self.pose
@@ -111,7 +112,7 @@ class CameraMotion:
             winSize=WINDOW, maxLevel=levels, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
             criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03),
         )  # fmt: skip
-        points, there = _lift(frame, np.asarray(places, np.float32).reshape(-1, 2), picture.shape[1])
+        points, there = _lift(frame, np.asarray(places, np.float32).reshape(-1, 2), picture.shape[1], self._grid)
         there &= status.ravel() == 1
         if np.count_nonzero(there) < LEAST:
             return None
@@ -148,8 +149,10 @@ def _flat(frame: Frame, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     return ((low > 0) & (high - low < STEP_SHARE * high)).astype(np.uint8) * np.uint8(255)
 
 
-def _lift(frame: Frame, places: npt.NDArray[np.float32], small_width: int) -> tuple[Points, npt.NDArray[np.bool_]]:
-    """Places (N, 2) of the small picture as points (N, 3) of the camera, and which of them have depth."""
+def _lift(
+    frame: Frame, places: npt.NDArray[np.float32], small_width: int, grid: RayGrid
+) -> tuple[Points, npt.NDArray[np.bool_]]:
+    """Places (N, 2) of the small picture as points (N, 3) of the camera, and which of them have depth and a ray."""
     camera, depth = frame.intrinsics, frame.depth
     assert camera is not None and depth is not None  # update() has looked
     scale = depth.shape[1] / small_width
@@ -158,7 +161,13 @@ def _lift(frame: Frame, places: npt.NDArray[np.float32], small_width: int) -> tu
     columns, rows = np.where(inside[:, None], np.rint(pixels), 0).astype(np.int64).T
     z = depth[rows, columns].astype(np.float64)
     there = inside & np.isfinite(z) & (z > 0)
-    points = np.stack([(pixels[:, 0] - camera.cx) / camera.fx * z, (pixels[:, 1] - camera.cy) / camera.fy * z, z], 1)
+    if camera.distorted:  # between four pixels' rays, and NaN where one of them has none
+        u, v = np.where(inside[:, None], pixels, 0).astype(np.float32).T[..., None]  # NaN may hang remap()
+        x, y = cv2.remap(grid.rays(camera), u, v, cv2.INTER_LINEAR)[:, 0].astype(np.float64).T
+        there &= np.isfinite(x) & np.isfinite(y)
+    else:
+        x, y = (pixels[:, 0] - camera.cx) / camera.fx, (pixels[:, 1] - camera.cy) / camera.fy
+    points = np.stack([x * z, y * z, z], 1)
     return np.where(there[:, None], points, 0.0), there
 
 
