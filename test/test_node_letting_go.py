@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ import pytest
 pytest.importorskip("rclpy", reason="needs rclpy and the built messages (make setup)")
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
 from helpers.fake_model import ColourModel
 from helpers.robot import ENVIRONMENT, FOUND
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from refseg_ros.core.outcome import ErrorCode
 from refseg_ros.core.types import Frame
+from refseg_ros.nodes import components, diagnostics, results
 from refseg_ros.nodes.refseg_node import RefsegNode
 from refseg_ros.srv import SetInstruction
 
@@ -136,3 +139,54 @@ def test_a_node_that_could_not_be_configured_says_that_it_ends_when_it_does(ros)
     assert refusals(node)[0] == "SHUTDOWN"
     node.trigger_shutdown()
     node.destroy_node()
+
+
+def test_an_answer_that_cannot_be_put_into_a_message_is_an_error(made, monkeypatch):
+    """Who asked would wait for ever."""
+    node, _ = made
+    assert node.trigger_configure() == Success and node.trigger_activate() == Success
+    make = results.result_message
+
+    def broken(result, *rest):
+        if result.error is None:
+            raise OverflowError("a mask of another world")
+        return make(result, *rest)
+
+    monkeypatch.setattr(results, "result_message", broken)
+    told = answer(node)
+    assert told.error_code == ErrorCode.INTERNAL.value and "another world" in told.error_message
+    monkeypatch.undo()
+    assert answer(node).outcome == FOUND
+
+
+def test_a_model_that_cannot_be_warmed_is_let_go_of_and_said_to_be_missing(ros):
+    closed = []
+
+    class Broken(ColourModel):
+        def decode(self, encoded, phrases):
+            raise RuntimeError("no kernel image")
+
+        def close(self):
+            closed.append(self)
+
+    node = RefsegNode(lambda values: Broken())
+    try:
+        assert node.trigger_configure() == Failure and len(closed) == 1
+        told = diagnostics.status("refseg", "unconfigured", node.health, node.matcher, None, "", node._failure)
+        assert told.level == DiagnosticStatus.ERROR and "no kernel image" in told.message
+    finally:
+        node.trigger_shutdown()
+        node.destroy_node()
+
+
+def test_no_number_of_threads_is_what_torch_began_with_again(monkeypatch):
+    torch = pytest.importorskip("torch")
+    first = torch.get_num_threads()
+    monkeypatch.setattr("refseg_ros.models.load", lambda *given: SimpleNamespace(model=None))
+    monkeypatch.setattr(components, "_THREADS", {})
+    try:
+        for threads, then in ((first + 1, first + 1), (0, first)):
+            components.load_model({"threads": threads, "model": "", "device": "cpu", "weights": ""})
+            assert torch.get_num_threads() == then
+    finally:
+        torch.set_num_threads(first)

@@ -61,7 +61,7 @@ def test_compressed_pictures_are_read_and_lifted(robot, depth_by, remaps):
     robot.start("color_transport:=compressed", f"depth_transport:={depth_by}", remaps=remaps)
     robot.spoil = spoil
     robot.ready()
-    assert robot.until(lambda: robot.ask("the red thing").objects[0].valid)
+    assert robot.until(lambda: robot.thing("the red thing").valid)
     result = robot.ask("the red thing")
     assert result.outcome == FOUND and abs(result.objects[0].centroid.z - 0.6) < 0.005
     assert abs(result.instances[0].roi.width - 40) <= 4  # JPEG blurs an edge
@@ -93,13 +93,13 @@ def test_a_camera_info_that_was_said_once_is_heard_and_kept(robot):
     robot.stop()
     robot.start("max_frame_age_s:=5.0")
     robot.ready()
-    assert robot.until(lambda: robot.ask("the red thing").objects[0].valid)
+    assert robot.until(lambda: robot.thing("the red thing").valid)
     robot.node.destroy_publisher(info)
     for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
         request = ChangeState.Request(transition=Transition(id=transition))
         assert robot.call(robot.change, request).success
     assert robot.until(lambda: robot.ask("the red thing").outcome == FOUND)
-    assert robot.until(lambda: robot.ask("the red thing").objects[0].valid)
+    assert robot.until(lambda: robot.thing("the red thing").valid)
     robot.stop()
 
 

@@ -9,16 +9,23 @@ from refseg_ros.core.camera import RayGrid
 from refseg_ros.core.lifting import Lifter, LiftingConfig
 from refseg_ros.core.protocol import SegmentationModel, Thresholds
 
+_THREADS: dict[str, int] = {}  # what torch began with
+
 
 def load_model(values: dict[str, Any]) -> SegmentationModel:
     """The model that the parameters name. Raises RequestError."""
     from refseg_ros.models import load
 
-    if values["threads"]:
-        import torch
-
-        torch.set_num_threads(values["threads"])
+    _set_threads(values["threads"])
     return load(values["model"], values["device"], values["weights"] or None).model
+
+
+def _set_threads(threads: int) -> None:
+    """How many threads torch has; 0: as many as it began with (OMP_NUM_THREADS, or the cores), also after another."""
+    import torch
+
+    _THREADS.setdefault("first", torch.get_num_threads())
+    torch.set_num_threads(threads or _THREADS["first"])
 
 
 def thresholds_of(values: dict[str, Any], own: Thresholds) -> Thresholds:

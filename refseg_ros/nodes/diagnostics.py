@@ -38,11 +38,12 @@ class Health:
 
 
 def status(
-    name: str, state: str, health: Health, matcher: StampMatcher, worker: InferenceWorker | None, camera: str = ""
+    name: str, state: str, health: Health, matcher: StampMatcher, worker: InferenceWorker | None, camera: str = "",
+    failure: str = "",
 ) -> DiagnosticStatus:
     """One status with everything a person asks first: level, then values. camera: why a request of this moment would
-    have no 3-D, or ""."""
-    problems: list[tuple[bytes, str]] = []
+    have no 3-D, or ""; failure: why the last transition failed, or ""."""
+    problems: list[tuple[bytes, str]] = [(DiagnosticStatus.ERROR, failure)] if failure else []
     values: dict[str, str] = {"state": state}
     if worker is not None:
         values |= {"model": worker.model.name, "device": worker.model.device, "queue": str(worker.waiting())}

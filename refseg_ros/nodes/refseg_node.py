@@ -89,11 +89,14 @@ class RefsegNode(LifecycleNode):
         problem = parameters.check(self._values, [self.get_parameter(name) for name in self._values])
         if not problem.successful:
             return self._configure_failed(problem.reason)
+        model: SegmentationModel | None = None
         try:
             model = self._load(self._values)
             model.decode(model.encode(Frame(np.zeros((480, 640, 3), np.uint8))), [Phrase(WARM_INSTRUCTION)])
         except Exception as error:  # noqa: BLE001  (whatever loading raises, the node lives and says why)
             report = report_exception(error)
+            if model is not None:
+                model.close()  # what it holds of the device is needed to try again
             return self._configure_failed(f"{report.code.value}: {report.message}")
         self._failure = ""
         lifter = lifter_of(self._values, self._rays, model.device)
@@ -203,7 +206,13 @@ class RefsegNode(LifecycleNode):
         def on_answer(result: Segmentation, seen: Frame | None) -> None:
             tracked = self._track(tracker, result, seen)
             result = result if tracked is None else tracked.segmentation
-            message = results.result_message(result, seen, request, self._values["publish_points"])
+            points = self._values["publish_points"]
+            try:
+                message = results.result_message(result, seen, request, points)
+            except Exception as error:  # noqa: BLE001  (whoever asked gets an answer, whatever is wrong with this one)
+                result = error_segmentation(result.instruction, result.image_size, result.model, error)
+                seen, tracked = None, None
+                message = results.result_message(result, seen, request, points)
             answered(message)  # first of all: pictures and clouds take longer to make than an answer can wait
             self._publish(message, result, seen, tracked)
 
@@ -275,7 +284,7 @@ class RefsegNode(LifecycleNode):
         camera = ""
         if self._inputs is not None:
             camera = self._frames.problem(rectified_of(self._values), self._inputs.published(DEPTH))
-        one = diagnostics.status(name, state, self.health, self.matcher, self.worker, camera)
+        one = diagnostics.status(name, state, self.health, self.matcher, self.worker, camera, self._failure)
         self._diagnostics.publish(diagnostics.array(self.get_clock().now().to_msg(), one))
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import rclpy
@@ -168,6 +169,11 @@ class Robot:
 
     def ask(self, instruction):
         return self.call(self.once, SegmentOnce.Request(instruction=instruction)).result
+
+    def thing(self, instruction):
+        """The first object of an answer; of one without objects, as an ERROR is, one that is neither valid nor not."""
+        objects = self.ask(instruction).objects
+        return objects[0] if objects else SimpleNamespace(valid=None, reason="", centroid=None)
 
     def send(self, goal, feedback=None):
         future = self.action.send_goal_async(goal, feedback_callback=feedback)
