@@ -42,6 +42,16 @@ def test_a_colour_image_waits_for_its_depth_and_then_goes_without():
     assert "100 ms away" in late.problem
 
 
+def test_depth_that_comes_more_rarely_than_colour_is_told_from_depth_of_another_moment():
+    rare, other = StampMatcher(), StampMatcher()
+    for n in range(24):  # colour at 30 Hz, depth at 5 Hz
+        filled(rare, (COLOR, 33 * n, 0.033 * n), *([(DEPTH, 33 * n, 0.033 * n)] if n % 6 == 0 else []))
+        filled(other, (COLOR, 33 * n, 0.033 * n), (DEPTH, 33 * n - 17, 0.033 * n))
+    problem = rare.newest(0.033 * 23 + 0.11).problem
+    assert "depth comes every 0.2 s, raise depth_wait_s (0.1 s) above that" in problem
+    assert "raise" not in other.newest(0.033 * 23 + 0.11).problem
+
+
 def test_no_depth_at_all_is_said():
     found = filled(StampMatcher(), (COLOR, 100, 0.0)).newest(0.0)
     assert found.depth is None and "no depth image has arrived" in found.problem

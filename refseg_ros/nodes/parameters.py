@@ -74,7 +74,9 @@ SPECS: dict[str, Spec] = {
         "numpy", "What tests each pixel's depth: numpy, or torch on the model's device. The objects are the same.",
         choices=("numpy", "torch"),
     ),
-    "track_memory_s": Spec(3.0, "How long continuous mode remembers a thing it does not see, seconds.", 0.0, 600.0),
+    "track_memory_s": Spec(
+        3.0, "How long continuous mode, from the next set_instruction on, remembers a thing unseen, s.", 0.0, 600.0
+    ),
     "publish_points": Spec(True, "Put the points into each object (needs bandwidth)."),
     "publish_overlay": Spec(True, "Draw and publish ~/overlay when somebody listens."),
     "target_frame": Spec("", "Frame of a copy of the objects, on ~/target/objects; empty: none."),

@@ -168,7 +168,17 @@ class StampMatcher:
             limit = f"depth_wait_s ({self.depth_wait_s:g} s)"
             return f"depth comes {lag_s * 1e3:.0f} ms after its colour image; raise {limit} above that"
         apart = min(abs(k.stamp_ns - color.stamp_ns) for k in self._kept[DEPTH]) / 1e6
-        return f"the nearest depth image is {apart:.0f} ms away, over the slop of {self.slop_ns() / 1e6:.0f} ms"
+        told = f"the nearest depth image is {apart:.0f} ms away, over the slop of {self.slop_ns() / 1e6:.0f} ms"
+        period_s = self._period_s(DEPTH)
+        rare = period_s > max(self.depth_wait_s, 1.5 * self._period_s(COLOR))
+        if meant is not None and rare:  # some colour images have their depth, and it is not this one
+            told += f"; depth comes every {period_s:.2g} s, raise depth_wait_s ({self.depth_wait_s:g} s) above that"
+        return told
+
+    def _period_s(self, kind: str) -> float:
+        """Seconds from one message that is kept to the next, by their stamps; 0 for fewer than two."""
+        kept = self._kept[kind]
+        return 1e-9 * (kept[-1].stamp_ns - kept[0].stamp_ns) / (len(kept) - 1) if len(kept) > 1 else 0.0
 
     def _set(self, color: _Kept, depth: _Kept | None, problem: str) -> FrameSet:
         infos = {}
