@@ -35,6 +35,25 @@ def test_points_behind_the_camera_have_no_pixel():
     assert np.isnan(project([[0, 0, -1], [0, 0, 0]], CAMERA)).all()
 
 
+@pytest.mark.parametrize(
+    ("lens", "degrees"),
+    [
+        ((), None),
+        ((0.1, -0.15, 0.002, -0.001, 0.03), None),
+        ((-0.3, 0.1, 0, 0), None),
+        ((-0.3, 0, 0, 0), 46.5),
+        ((0, -0.2, 0, 0, 0), 45.0),
+    ],
+)
+def test_what_is_beside_the_view_of_a_bent_lens_is_not_in_the_picture(lens, degrees):
+    camera = Intrinsics(320, 240, 300.0, 300.0, 159.5, 119.5, lens)
+    angles = np.radians(np.arange(0.5, 89.0))
+    columns = project(np.stack([np.sin(angles), 0 * angles, np.cos(angles)], 1), camera)[:, 0]
+    seen = np.isfinite(columns)
+    assert (np.diff(columns[seen]) > 0).all()  # farther aside is farther out
+    assert np.degrees(angles[~seen]).min(initial=90) == pytest.approx(degrees or 90, abs=1.0)
+
+
 def test_grid_is_cached_by_camera_and_impossible_distortion_has_no_ray():
     grid = RayGrid()
     assert grid.rays(DISTORTED) is grid.rays(DISTORTED)

@@ -6,6 +6,9 @@ Knows nothing of depth or masks.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -96,14 +99,27 @@ def _distortion(
     return radial, shift
 
 
+@lru_cache(maxsize=8)
+def _fold(distortion: tuple[float, ...]) -> float:
+    """r^2 of the rays from which on the lens model folds back towards the middle; inf where it never does. There the
+    slope of r (1 + k1 r^2 + k2 r^4 + k3 r^6) is 0: farther out the model describes no lens."""
+    k1, k2, _, _, k3 = (*distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
+    roots = np.roots([7 * k3, 5 * k2, 3 * k1, 1.0])
+    real = roots.real[np.abs(roots.imag) < 1e-9]
+    return float(real[real > 0].min(initial=math.inf))
+
+
 def project(points: npt.ArrayLike, camera: Intrinsics) -> npt.NDArray[np.float64]:
-    """Pixels (N, 2) of points (N, 3) in the optical frame, metres; NaN for points not in front of the camera."""
+    """Pixels (N, 2) of points (N, 3) in the optical frame, metres; NaN for points not in front of the camera, and for
+    those so far aside that the lens model folds back: they would come to lie inside the picture."""
     xyz = np.asarray(points, np.float64).reshape(-1, 3)
     pixels = np.full((len(xyz), 2), np.nan)
     front = xyz[:, 2] > 0
     rays = xyz[front, :2] / xyz[front, 2:]
     if camera.distorted:
         radial, shift = _distortion(camera, rays)
+        beyond = (rays**2).sum(1) > _fold(camera.distortion)
         rays = rays * radial[:, None] + shift
+        rays[beyond] = np.nan
     pixels[front] = rays * (camera.fx, camera.fy) + (camera.cx, camera.cy)
     return pixels

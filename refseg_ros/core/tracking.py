@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from refseg_ros.core.appearance import Look, differences, looks
 from refseg_ros.core.boxes import quaternion
+from refseg_ros.core.camera import project
 from refseg_ros.core.camera_motion import CameraMotion
 from refseg_ros.core.track_filter import PositionFilter, motion_over
 from refseg_ros.core.tracks import EventKind, Track, Tracked, TrackEvent, TrackState
@@ -66,11 +67,11 @@ class _Camera:
 
     def pixel(self, known: _Known) -> Vector:
         """Where something should be in the picture (it may be beside it); NaN behind the camera, or without depth."""
-        k = self.intrinsics
-        if k is None or known.filter is None:
+        if self.intrinsics is None or known.filter is None:
             return NOWHERE[:2]
-        x, y, z = self.from_anchor.rotation @ known.filter.position + self.from_anchor.translation
-        return np.array([k.fx * x / z + k.cx, k.fy * y / z + k.cy]) if z > 0 else NOWHERE[:2]
+        here = self.from_anchor.rotation @ known.filter.position + self.from_anchor.translation
+        place: Vector = project(here, self.intrinsics)[0]
+        return place
 
 
 @dataclass(eq=False)
