@@ -18,7 +18,7 @@ from refseg_ros.core.transform import NoTransform, rigid_transform
 from refseg_ros.core.types import Instance
 from refseg_ros.nodes.frames import FrameSource, Rectified, build_frame, intrinsics_of
 from refseg_ros.nodes.images import fill_image
-from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, FrameSet, StampMatcher
+from refseg_ros.nodes.sync import COLOR, COLOR_INFO, DEPTH, DEPTH_INFO, FrameSet, StampMatcher
 from refseg_ros.nodes.worker import Job
 
 WIDTH, HEIGHT, FOCAL = 64, 48, 60.0
@@ -318,6 +318,35 @@ def test_a_changed_switch_is_obeyed_by_the_same_image():
     focal = [source.newest(job(), 0.0, 0.0, r).intrinsics.fx for r in (Rectified(), Rectified(color=True))]
     assert focal == [60.0, 50.0]
     assert source.newest(job(), 0.0, 0.0) is source.newest(job(), 0.0, 0.0)
+
+
+def test_what_was_missing_is_used_when_it_has_come_without_a_new_image():
+    depth, known = depth_of(), []
+    depth.header.frame_id = "depth_optical"
+
+    def to_color(*_):
+        if not known:
+            raise NoTransform("nobody has said so")
+        return known[0]
+
+    matcher = StampMatcher()
+    for kind, message in ((COLOR_INFO, info()), (DEPTH_INFO, info()), (DEPTH, depth), (COLOR, color())):
+        matcher.add(kind, 1, message)
+    source = FrameSource(matcher, "/image_raw", to_color)
+    assert "no transform" in source.newest(job(), 0.0, 0.0).depth_problem
+    known.append(rigid_transform((0, 0, 0), (0, 0, 0, 1)))
+    found = source.newest(job(), 0.0, 0.0)
+    assert found.depth is not None and not found.depth_problem
+    assert source.newest(job(), 0.0, 0.0) is found
+
+
+def test_a_camera_without_depth_is_decoded_once_an_image():
+    matcher = StampMatcher()
+    matcher.add(COLOR_INFO, 1, info())
+    matcher.add(COLOR, 1, color())
+    source = FrameSource(matcher, "/image_raw")
+    first = source.newest(job(), 0.0, 0.0)
+    assert first.depth_problem and source.newest(job(), 0.0, 0.0) is first
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,7 @@ class FrameSource:
             and last[0].depth is messages.depth
             and last[1] == rectified
             and (last[2].intrinsics is not None or last[0].color_info is messages.color_info)
+            and (messages.problem or not last[2].depth_problem)  # what building lacked may have come: a transform, ...
         ):
             return last[2]
         frame = build_frame(messages, self._registration, self._to_color, rectified)
