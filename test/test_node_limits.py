@@ -218,6 +218,26 @@ def test_continuous_mode_never_fills_the_queue_of_a_slow_model(slow):
     assert slow.ask("the red thing").outcome == FOUND
 
 
+def test_nothing_more_is_said_of_an_instruction_whose_place_another_took(slow):
+    results = slow.seen["refseg/result"]
+
+    def of(word):
+        return [r for r in results if word in r.instruction]
+
+    def follow(request):
+        results.clear()
+        assert slow.call(slow.mode, request).success
+
+    follow(SetInstruction.Request(instruction="the red thing", continuous=True, period_s=60.0))  # is asked at once
+    follow(SetInstruction.Request(instruction="the green thing", continuous=True, period_s=60.0))
+    assert slow.until(lambda: of("green")) and of("green")[0].outcome != ERROR
+    assert [r.error_code for r in of("red")] == ["SUPERSEDED"]
+    follow(SetInstruction.Request(instruction="the red thing", continuous=True, period_s=60.0))
+    follow(SetInstruction.Request(continuous=False))
+    assert slow.until(lambda: results) and [r.error_code for r in results] == ["CANCELLED"]
+    assert slow.ask("the red thing").outcome == FOUND
+
+
 def test_a_node_that_could_not_be_configured_says_why_to_who_asks(robot):
     robot.stop()
     robot.start("color_transport:=theora")

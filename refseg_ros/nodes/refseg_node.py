@@ -153,7 +153,7 @@ class RefsegNode(LifecycleNode):
         """Stop listening, and answer every request in hand with `code`."""
         self.stopping = self.stopping or code is ErrorCode.SHUTDOWN
         self._active = False
-        self.requests.stop_continuous()
+        self.requests.stop_continuous(code)
         if self._inputs is not None:
             self._inputs.destroy()
             self._inputs = None

@@ -18,9 +18,10 @@ from rclpy.task import Future
 
 from refseg_ros.action import Segment
 from refseg_ros.core.outcome import ErrorCode, RequestError
-from refseg_ros.core.tracking import Tracker, TrackingConfig
+from refseg_ros.core.tracking import Tracker
 from refseg_ros.core.types import Frame
 from refseg_ros.msg import SegmentationResult
+from refseg_ros.nodes.continuous import Continuous
 from refseg_ros.nodes.frames import rectified_of
 from refseg_ros.nodes.goal_frames import given_frame
 from refseg_ros.nodes.worker import Job
@@ -55,8 +56,7 @@ class RequestServers:
         self._node, self._submit, self._refusal, self._counts = node, submit, refusal, counts
         self.unanswered = 0
         self._goals: dict[bytes, Job] = {}
-        self._timer: Any = None
-        self._busy = False
+        self._continuous: Continuous | None = None
         # A callback that awaits its answer holds its group all the while: in the node's own group, which runs one
         # callback at a time, it would keep images, parameters and lifecycle waiting for the model.
         waiting = ReentrantCallbackGroup()
@@ -136,30 +136,20 @@ class RequestServers:
         if request.continuous and not request.instruction.strip():
             response.success, response.message = False, "continuous mode needs an instruction; say what to look for"
             return response
-        self.stop_continuous()
+        self.stop_continuous(ErrorCode.SUPERSEDED if request.continuous else ErrorCode.CANCELLED)
         response.success, response.message = True, "continuous mode is off"
         if request.continuous:
-            period = float(request.period_s) or self._node.get_parameter("continuous_period_s").value
-            period = max(period, SHORTEST_PERIOD_S)
-            memory_s: Any = self._node.get_parameter("track_memory_s").value
-            tracker = Tracker(TrackingConfig(memory_s=memory_s))
-            self._timer = self._node.create_timer(period, lambda: self._ask_again(request.instruction, tracker))
-            response.message = f"asked every {period:g} s"
+            period_s = float(request.period_s) or self._node.get_parameter("continuous_period_s").value
+            period_s = max(period_s, SHORTEST_PERIOD_S)
+            self._continuous = Continuous(self._node, self._submit, self._counts, request.instruction, period_s)
+            response.message = f"asked every {period_s:g} s"
         return response
 
-    def stop_continuous(self) -> None:
-        """End continuous mode, if it is on."""
-        if self._timer is not None:
-            self._node.destroy_timer(self._timer)
-            self._timer = None
-
-    def _ask_again(self, instruction: str, tracker: Tracker) -> None:
-        """Skips a turn while the last one is unanswered: continuous mode never fills the queue."""
-        if self._busy:
-            self._counts["continuous_skipped"] += 1
-            return
-        self._busy = True
-        self._submit(instruction, lambda _: setattr(self, "_busy", False), 0.0, tracker=tracker)
+    def stop_continuous(self, code: ErrorCode) -> None:
+        """End continuous mode, if it is on; what it has asked and not heard yet is answered with `code`."""
+        if self._continuous is not None:
+            self._continuous.stop(code)
+            self._continuous = None
 
 
 def _forget(_: Any) -> None:

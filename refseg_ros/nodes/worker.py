@@ -211,6 +211,6 @@ class InferenceWorker:
             cancelled=job.cancelled.is_set, on_stage=job.on_stage,
         )  # fmt: skip
         self.latencies_ms.append(1000 * (time.monotonic() - began))
-        if result.error is not None and result.error.code is ErrorCode.CANCELLED:
+        if job.cancelled.is_set():  # after its last stage, too: nobody who cancelled wants to hear of it
             return self._refuse(job, job.stop_code)
         return job.finish(result, frame)
