@@ -276,6 +276,26 @@ def test_more_speech_than_can_be_recognised_is_reported_one_by_one(person):
         person.stop()
 
 
+def test_who_waits_when_the_node_is_stopped_is_answered(person, tmp_path):
+    path = tmp_path / "said.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes(pcm16(tone(MUG)).tobytes())
+    person.stop()
+    person.start(seconds="2")
+    person.say(np.concatenate([tone(MUG, 0.4, silence=0.5)] * 3))
+    calls = [person.transcribe.call_async(Transcribe.Request(path=str(path))) for _ in range(2)]
+    person.until(lambda: False, 1.0)
+    person.say(tone(MUG, 1.0, silence=0.0))  # the node stops in the middle of a sentence
+    person.until(lambda: False, 0.3)
+    person.process.send_signal(signal.SIGINT)
+    assert person.until(lambda: all(call.done() for call in calls) and len(person.heard) == 6)
+    assert [h.accepted for h in person.heard].count(True) == 1
+    assert all(h.accepted or "the node stopped" in h.reason for h in person.heard)
+    assert all("the node stopped" in call.result().message for call in calls)
+    person.stop()
+
+
 def test_what_is_lost_on_the_way_is_known_and_what_it_was_of_refused(anyone):
     """The node stands still while somebody talks on in more messages than the middleware keeps on their way (512)
     and in the reader's history (200)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import sys
 import threading
 import time
@@ -38,6 +37,7 @@ from refseg_ros.nodes.frames import FrameSource, rectified_of, stamp_ns
 from refseg_ros.nodes.inputs import Inputs
 from refseg_ros.nodes.outputs import Outputs
 from refseg_ros.nodes.requests import RequestServers
+from refseg_ros.nodes.running import stop_at_signals
 from refseg_ros.nodes.sync import COLOR, DEPTH, StampMatcher
 from refseg_ros.nodes.target import Target
 from refseg_ros.nodes.tracks import follow
@@ -291,14 +291,7 @@ class RefsegNode(LifecycleNode):
 def main(args: list[str] | None = None, model_factory: ModelFactory = load_model) -> int:
     """Run the node until it is told to stop. 0: an ordinary end; 1: a parameter has a value that cannot be."""
     use_large_message_profile()
-    stop = threading.Event()
-
-    def on_signal(*_: Any) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, on_signal)
-    # Our own signal handlers: rclpy's would close the context before the waiting requests are answered.
+    stop = stop_at_signals()
     with rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO):
         try:
             node = RefsegNode(model_factory)

@@ -41,6 +41,8 @@ from refseg_ros.srv import Transcribe
 RecognizerFactory = Callable[[dict[str, Any]], Recognizer]
 MOST_WAITING = 8  # utterances; speech that is recognised a minute later would surprise everybody
 TICK_S = 0.1
+PATIENCE_S, LAST_WORDS_S = 5.0, 1.0  # at the end: for the utterance in work, and for answers to reach who waits
+STOPPED = "the node stopped before it was recognised; say it again"
 AUDIO_QOS = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
@@ -81,6 +83,7 @@ class SpeechNode(Node):
         self._heard = self.create_publisher(HeardMessage, "~/heard", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._closing, self._unanswered = False, 0  # calls of ~/transcribe
         self._thread = threading.Thread(target=self._work, name="recognition", daemon=True)
         self._thread.start()
         self.create_subscription(
@@ -95,14 +98,29 @@ class SpeechNode(Node):
         self.get_logger().info(f"listening on {self.resolve_topic_name('audio')} with {self._recognizer.name}")
 
     def close(self) -> None:
-        """End the recognition; utterances that still wait are not recognised."""
-        waiting = self._jobs.qsize()
-        if waiting:
-            self.get_logger().warning(f"{waiting} utterances were not recognised before the end")
-        with self._jobs.mutex:
-            self._jobs.queue.clear()
+        """End the recognition. What is being said or waits is refused, and every call answered, before the end."""
+        self._closing = True
+        waiting, utterance = self._waiting(), self._detector.flush()
+        if rclpy.ok():
+            for job in waiting:
+                job.answer(Heard("", 0.0, False, STOPPED, 0.0))
+            if utterance is not None:
+                self._take(utterance)
         self._jobs.put(None)
-        self._thread.join(5.0)
+        self._thread.join(PATIENCE_S)
+        if not rclpy.ok():
+            return
+        end = time.monotonic() + LAST_WORDS_S
+        while self._unanswered and self.executor is not None and time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=0.05)
+        self._heard.wait_for_all_acked(Duration(seconds=LAST_WORDS_S))
+
+    def _waiting(self) -> list[Job]:
+        """Takes what nobody has begun to recognise out of the queue."""
+        with self._jobs.mutex:
+            jobs = [job for job in self._jobs.queue if job is not None]
+            self._jobs.queue.clear()
+        return jobs
 
     # Audio
 
@@ -155,8 +173,9 @@ class SpeechNode(Node):
             self._report(heard, ended, latency_s, frame_id, publish_instruction=True)
 
         limits = trust(self._values)
-        if self._jobs.qsize() >= MOST_WAITING:
-            reason = "the recogniser is slower than the speech on this machine; say it again later"
+        if self._closing or self._jobs.qsize() >= MOST_WAITING:
+            slow = "the recogniser is slower than the speech on this machine; say it again later"
+            reason = STOPPED if self._closing else slow
             answer(Heard("", 0.0, False, reason, utterance.seconds))
         else:
             self._jobs.put(Job(lambda: judge_utterance(utterance, self._recognizer, limits), answer))
@@ -199,6 +218,8 @@ class SpeechNode(Node):
     async def _on_transcribe(self, request: Any, response: Any) -> Any:
         began, began_s = self.get_clock().now(), time.monotonic()
         try:
+            if self._closing:
+                raise SpeechError(STOPPED)
             samples = read_wav(request.path)
         except SpeechError as error:
             response.success, response.message = False, str(error)
@@ -214,8 +235,10 @@ class SpeechNode(Node):
         def answer(heard: Heard) -> None:
             executor.create_task(finish, heard)  # by the executor itself: it runs what follows
 
+        self._unanswered += 1
         self._jobs.put(Job(lambda: recognise(samples, self._recognizer, limits), answer))
         heard = await future
+        self._unanswered -= 1
         ended = began + Duration(seconds=heard.seconds)
         response.heard = self._report(heard, ended, time.monotonic() - began_s, "", request.publish_instruction)
         response.success, response.message = True, heard.reason or "accepted"
