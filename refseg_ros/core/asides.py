@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from refseg_ros.core import lexicon as lex
 from refseg_ros.core.parts import Part
+from refseg_ros.core.word_tables import longest
 
 _JOINTS = frozenset([",", "and", "&", "but", "then"])
 _ABOUT = frozenset(["it", "they"])
@@ -33,7 +34,7 @@ def without_asides(sentences: list[list[str]]) -> list[list[str]]:
 def _aside_end(low: list[str], begin: int) -> int:
     """Where the asides that begin here end; 0 where there are none, or more than asides before the next joint."""
     end = begin
-    while n := lex.longest(low, end, lex.ASIDES):
+    while n := longest(low, end, lex.ASIDES):
         end += n
     return end if end > begin and (end == len(low) or low[end] in _JOINTS) else 0
 
@@ -50,8 +51,8 @@ def said_of_it(words: list[str]) -> list[str]:
 def everything_there(words: list[str]) -> list[str]:
     """The words, with everything asked for where they ask what there is: "what is on the table?"."""
     low = [w.lower() for w in words]
-    n = lex.longest(low, 0, lex.WHATEVER)
-    asked = n > 2 if n == len(low) else lex.longest(low, n, lex.PLACES) > 0  # "what do you see", but not "what is"
+    n = longest(low, 0, lex.WHATEVER)
+    asked = n > 2 if n == len(low) else longest(low, n, lex.PLACES) > 0  # "what do you see", but not "what is"
     return ["everything", *words[n:]] if n and asked else words
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from refseg_ros.core import lexicon as lex
 from refseg_ros.core.noun import noun_of
 from refseg_ros.core.outcome import ErrorCode, RequestError
+from refseg_ros.core.word_tables import longest
 
 JOINT = "correction"  # what stands between the parts of a sentence where somebody corrects themselves
 
@@ -19,8 +20,8 @@ def correction_at(low: list[str], i: int) -> int:
     """How many words of "no wait", "sorry, I mean" stand at i; 0 where the words there mean something else."""
     first = end = i
     while end < len(low):
-        n = lex.longest(low, end, lex.CORRECTIONS)
-        if not n and (n := lex.longest(low, end, lex.SOFT_CORRECTIONS)) and not _breaks_off(low, end + n, end > first):
+        n = longest(low, end, lex.CORRECTIONS) or taken_back_at(low, end)
+        if not n and (n := longest(low, end, lex.SOFT_CORRECTIONS)) and not _breaks_off(low, end + n, end > first):
             n = 0
         if not n:
             break
@@ -32,16 +33,23 @@ def correction_at(low: list[str], i: int) -> int:
     return end - first
 
 
+def taken_back_at(low: list[str], i: int) -> int:
+    """How many words of a "forget it" stand at i, with nothing after it that could be forgotten."""
+    n = longest(low, i, lex.TAKEN_BACK)
+    return n if i + n == len(low) or low[i + n] == "," else 0
+
+
 def takes_back(low: list[str]) -> bool:
     """Whether a correction's words leave nothing standing of what was said: "the mug, no wait"."""
-    return any(lex.longest(low, k, lex.CORRECTIONS) for k in range(len(low))) or "no" in low
+    said = any(longest(low, k, lex.CORRECTIONS) or taken_back_at(low, k) for k in range(len(low)))
+    return said or "no" in low
 
 
 def _breaks_off(low: list[str], then: int, after_another: bool) -> bool:
     """Whether a "no" or a "sorry" before `then` interrupts: "no, the bowl", "no the bowl", not "no bowl"."""
     follows = low[then] if then < len(low) else ","
     sets_right = follows in lex.DETERMINERS | lex.COLOURS or follows in {",", "not"} | ADDING
-    return sets_right or after_another or bool(lex.longest(low, then, lex.CORRECTIONS | lex.SOFT_CORRECTIONS))
+    return sets_right or after_another or bool(longest(low, then, lex.CORRECTIONS | lex.SOFT_CORRECTIONS))
 
 
 def merged(sentences: list[list[str]]) -> list[list[str]]:
@@ -65,7 +73,7 @@ def corrected(said: list[str], words: list[str]) -> list[str]:
         if counted is None:
             raise refusal()
         return [*said[:counted], *words, *said[counted + 1 :]]
-    if low[0] in lex.CONTINUERS or lex.longest(low, 0, lex.PLACES) or lex.longest(low, 0, lex.SOURCES):
+    if low[0] in lex.CONTINUERS or longest(low, 0, lex.PLACES) or longest(low, 0, lex.SOURCES):
         raise refusal()  # "the mug left of the milk, no, right of it"
     described = [w for w in low if w not in lex.DETERMINERS]
     if described and all(w in lex.ADJECTIVES for w in described):  # "the red mug, no, the blue"

@@ -29,6 +29,7 @@ from refseg_ros.core.parts import Part, joins_nothing, split
 from refseg_ros.core.places import beside, place_refused, preposition_at, thing_and_place
 from refseg_ros.core.plain_text import checked, sentences
 from refseg_ros.core.verbs import asks, opener_at, unknown_verb_at, verb_at
+from refseg_ros.core.word_tables import longest
 
 MAX_PHRASES = 16
 
@@ -106,15 +107,15 @@ def _polarised(parts: list[Part]) -> list[Part]:
         low, i = part.low, 0
         while i < len(low) and not bound_at(low, i):
             opens = opener_at(low, i, then.low) or int(not part.joint and not i and asks(low))
-            if n := lex.longest(low, i, lex.CARES):
+            if n := longest(low, i, lex.CARES):
                 negated, verb, part.own_verb, excluding, i = True, lex.CAREFUL, True, False, i + n
-            elif (n := lex.longest(low, i, lex.NEGATIONS)) and n >= opens:
+            elif (n := longest(low, i, lex.NEGATIONS)) and n >= opens:
                 if low[i] in ("not", "without") and _goes_on(low[i + n :]) and before:
                     break  # "the mug, not red": an inner negation, the phrase's own
                 negated, excluding, i = True, False, i + n
                 verb = "" if low[i - 1] in ("leave", "ignore", "skip", "avoid") else verb
             elif (n := verb_at(low, i) or int(not (opens or part.own_verb) and unknown_verb_at(low, i))) and n >= opens:
-                negated = negated and (i > 0 and bool(lex.longest(low, 0, lex.NEGATIONS))) and part.joint != "then"
+                negated = negated and (i > 0 and bool(longest(low, 0, lex.NEGATIONS))) and part.joint != "then"
                 verb, part.own_verb, excluding, i = low[i], True, False, i + n
                 while i < len(low) and low[i] in ("me", "us"):
                     i += 1
@@ -161,7 +162,7 @@ def _nounless(low: list[str], then: list[str]) -> bool:
     tail = [w for w in low[cut + 1 :] if w not in lex.DETERMINERS]
     if cut >= 0:  # "the cup with a red, blue and green logo"
         return bool(tail) and all(w in lex.COLOURS or w in ("and", ",") for w in tail)
-    body = tail
+    body = [w for w in tail if w != ","]
     colour_next = bool(then) and then[0] in lex.COLOURS and len(then) > 1
     return bool(body) and all(w in lex.ADJECTIVES or (colour_next and w in lex.NOUN_COLOURS) for w in body)
 
@@ -197,7 +198,7 @@ def _joined(parts: list[Part]) -> list[Part]:
                 last.words += noun
         out.append(part)
     for part in out[:-1]:
-        if part.low[0] == "both" and len(part.words) > 1 and part.low[1] in lex.DETERMINERS:
+        if part.low[0] in ("both", "either") and len(part.words) > 1 and part.low[1] in lex.DETERMINERS:
             part.words = part.words[1:]  # "both the mug and the bowl"
     return out
 
@@ -222,7 +223,7 @@ def _trim(words: list[str]) -> list[str]:
         n = next((n for n in sizes if tuple(low[-n:]) in lex.CLOSERS and not _needed(low, n, lex.THE)), 0)
         if n and low[-n] == "to" and beside(low, len(low) - n):
             n = 0  # "the mug closest to me"
-        if n and n < len(low) and low[-n - 1] in ("that", "which"):
+        if n and n < len(low) and low[-n - 1] in lex.COPULAS | {"that", "which"}:
             n = 0  # "the mugs that are there"
         particle = low[-1] in lex.PARTICLES and not _needed(low, 1, lex.BEFORE_PARTICLES)
         if not n and (particle or low[-1] in ("and", "or", ",")):

@@ -1,47 +1,14 @@
-"""The words instruction.py knows: what is politeness, what is a verb, what joins, what negates. Data only.
-
-Multi-word entries are tuples of lower-case words; `longest` finds the longest entry at a place in a word list.
-"""
+"""The words instruction.py knows: what is politeness, what is a verb, what joins, what negates. Data only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-
-Entries = frozenset[tuple[str, ...]]
-
-
-def _entries(lines: str) -> Entries:
-    return frozenset(tuple(part.split()) for line in lines.splitlines() for part in line.split("|") if part.strip())
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-@lru_cache(maxsize=64)
-def _longest_by_first(table: Entries) -> dict[str, int]:
-    """First word -> length of the longest entry that begins with it: most words begin none."""
-    out: dict[str, int] = {}
-    for entry in table:
-        out[entry[0]] = max(out.get(entry[0], 0), len(entry))
-    return out
-
-
-def longest(words: Sequence[str], at: int, table: Entries, limit: int = 6) -> int:
-    """Length of the longest entry of `table` that stands in `words` at index `at`; 0 when none does."""
-    longest_of = _longest_by_first(table).get(words[at], 0) if at < len(words) else 0
-    for n in range(min(limit, longest_of, len(words) - at), 0, -1):
-        if tuple(words[at : at + n]) in table:
-            return n
-    return 0
-
+from refseg_ros.core.word_tables import entries, words
 
 # Dropped wherever they stand: sounds and courtesies that carry nothing.
 NOISE = frozenset(["um", "umm", "uh", "uhh", "er", "erm", "ehm", "hmm", "hm", "oh", "ah", "please", "pls", "kindly"])
 
 # When and how to do it: dropped at the start and at the end of a part, and where they are all of it.
-_MANNERS = _entries("""
+_MANNERS = entries("""
 slowly | carefully | gently | quickly | asap | as soon as possible | as soon as you can | when you're done
 when you are done | when you're ready | when you are ready | when you're finished | when you are finished
 once you're done | once you are done | when you have time | when you have a moment | when you get a chance
@@ -49,7 +16,7 @@ if you have time | if you have a moment | if you don't mind | if it's not too mu
 if it is not too much trouble | whenever you're ready | if that's okay | if that's ok
 """)
 # Dropped where they are all that is said between two joints: courtesies, warnings, praise.
-ASIDES = _MANNERS | _entries("""
+ASIDES = _MANNERS | entries("""
 be careful | careful | be careful with it | be careful with them | be careful with that | careful with it
 careful with that | careful with them | very careful | be very careful | be gentle | gentle | be gentle with it
 be quick | be patient | watch out | look out | good job | great job | nice job | well done | nice work
@@ -66,7 +33,7 @@ if there are none | if not | otherwise stop
 """)
 
 # Dropped at the start of a part of the instruction.
-OPENERS = _MANNERS | _entries("""
+OPENERS = _MANNERS | entries("""
 hey | hi | hello | ok | okay | alright | all right | well | so | now | then | next | also | first of all
 finally | lastly | firstly | secondly | first | yes | right then | hey robot | hi robot | hello robot
 ok robot | okay robot | robot
@@ -97,8 +64,8 @@ how wide is | how heavy is | how heavy are | how far is | how far away is | how 
 """)
 
 # Dropped at the end of a part of the instruction.
-CLOSERS = _MANNERS | _entries("""
-for me | to me | for us | to us | right now | now | thanks | thank you | thank you very much
+CLOSERS = _MANNERS | entries("""
+for me | to me | for us | to us | here | over here | right now | now | thanks | thank you | thank you very much
 thank you so much | thanks so much | many thanks | thanks a lot | cheers | thanks robot | thank you robot
 if you can | if you could | if possible
 when you can | not too fast | not so fast | is that | is this
@@ -111,15 +78,20 @@ back where it belongs | where you found it | back where you found it | in its pl
 """)
 
 # Somebody takes back what was just said: wherever they stand, or where what follows sets it right.
-CORRECTIONS = _entries("""
+CORRECTIONS = entries("""
 no wait | no no | no no no | no actually | no sorry | no i mean | no i meant | wait no | sorry no | actually no
 or rather | make that | scratch that | strike that | not that | not that one | no not that | no not that one
 never mind that | never mind , | sorry i mean | sorry i meant | oops i mean
 """)
-SOFT_CORRECTIONS = _entries("no | wait | sorry | oops | actually | i mean | i meant | correction")
+# The same, where nothing follows before the next joint.
+TAKEN_BACK = entries("""
+never mind | nevermind | never mind it | forget it | forget that | forget about it | forget about that | cancel that
+cancel it | cancel
+""")
+SOFT_CORRECTIONS = entries("no | wait | sorry | oops | actually | i mean | i meant | correction")
 
 # Verbs that never begin a noun phrase.
-VERBS = _entries("""
+VERBS = entries("""
 pick up | pick | picking up | pick out | grab | grab hold of | grabbing | grasp | grasping | get
 get hold of | getting | fetch | bring | bring over | bringing | take | take out | take hold of | take away
 taking | give | giving | find | find out where | finding | locate | segment | segment out | identify
@@ -131,7 +103,7 @@ see | want | need | go to | move to | have | drive to | navigate to | have a loo
 """)
 
 # Verbs only where a determiner, number or pronoun follows: "open the box" but "the open box", "watch" or "place mat".
-MAYBE_VERBS = _entries("""
+MAYBE_VERBS = entries("""
 show | mark | outline | label | mask | lift | lift up | hold | hold up | move | place | drop | drop off
 set | set down | push | pull | open | close | touch | clear | clean | clean up | throw | track | follow
 watch | spot | separate | cut out | hand | pass | stack | store | turn | wipe | wash | ship | sort | load
@@ -147,50 +119,57 @@ placing | lifting | opening | closing | carrying | sliding | cleaning | throwing
 crush | squeeze | tip | tip over | knock | knock over | hit | damage | scratch | bump | hurt | switch | power
 """)
 # Whatever else stands before one of these at a part's start is a verb as well ("flip the mug") ...
-OBJECTS = _words("the a an this that these those my your his her its our their all every each both another")
+OBJECTS = words("the a an this that these those my your his her its our their all every each both another")
 # ... but these: what is no noun, no adjective and no verb there.
-NO_VERBS = _words("""
+NO_VERBS = words("""
 about across after along amid among around before beyond despite during for like opposite outside past per since
 than through throughout till toward towards until up via within without as if when while because so nor yet half
 such quite rather twice which what who whose
 """)
 # Not to do these is care for the thing, no refusal of it, where the thing is asked for later: "don't drop it".
-CAUTIONS = _words("drop spill break crush squeeze tip knock hit damage scratch bump hurt shake careful")
+CAUTIONS = words("drop spill break crush squeeze tip knock hit damage scratch bump hurt shake careful")
 # To be careful with something is no refusal of it either, and asks for nothing: its verb is "careful".
-CARES = _entries("""
+CARES = entries("""
 careful with | be careful with | be very careful with | very careful with | be gentle with | gentle with
 careful of | be careful of | watch out for | look out for | beware of
 """)
 CAREFUL = "careful"
 # What no model can find: "don't hurt yourself", "don't touch anything else".
-NOBODY = _words("anything else anyone anybody everyone myself yourself himself herself ourselves yourselves")
+NOBODY = words("anything else anyone anybody everyone myself yourself himself herself ourselves yourselves")
 
 # After these, "X in Y" and "X on Y" name a thing and a place: both are asked.
-PLACING = _words("""
+PLACING = words("""
 put putting place placing move moving insert pour set drop throw stack store transfer lay load return deliver
 slide hang toss position arrange attach connect plug hide stick lean dump spread
 """)
 # After these, "a bit to the left" says how far and where to, and not which thing.
-MOVING = _words("""
+MOVING = words("""
 move moving slide sliding push pull shift nudge turn flip rotate tilt lean put putting place placing set
 """)
-DIRECTIONS = _entries("""
+DIRECTIONS = entries("""
 to the left | to the right | to the back | to the front | to the side | to your left | to your right | to my left
 to my right | towards the left | towards the right | left | right | forward | forwards | back | backward | backwards
 sideways | upwards | downwards | upside down
 """)
-BITS = _entries("""
+BITS = entries("""
 a bit | a little | a little bit | a bit more | a little more | slightly | closer | a bit closer | a little closer
 further | a bit further | a little further | further away | farther | farther away | away
 """)
-LENGTHS = _words("""
+LENGTHS = words("""
 cm mm centimeter centimeters centimetre centimetres millimeter millimeters millimetre millimetres inch inches meter
 metre meters metres foot feet
 """)
-SWAPPING = _words("swap exchange replace")  # "swap X for Y", "replace X with Y"
-SWAPPED = _entries("with | for")
-SWITCHING = _words("turn switch power plug put")  # "turn the stove on"
-PLACES = _entries("""
+SWAPPING = words("swap exchange replace fill")  # "swap X for Y", "replace X with Y", "fill the glass with water"
+SWAPPED = entries("with | for")
+# After these, what one of those is done with is a thing of its own: "cut the bread with the knife".
+TOOLED = words("cut chop slice peel wipe clean scrub wash dry sweep stir mix scoop spread")
+TOOLS = words("""
+knife scissors shears sponge cloth towel rag brush broom mop tissue napkin spoon fork whisk spatula ladle
+""")
+# "take the pan by the handle": how to take it.
+GRIPS = words("handle handles rim neck edge edges side sides top stem base lid body corner corners")
+SWITCHING = words("turn switch power plug put")  # "turn the stove on"
+PLACES = entries("""
 in | into | inside | on | onto | on top of | upon | under | underneath | below | beneath | behind | beside
 next to | near | in front of | to | over | above | between | against | left of | right of | to the left of
 to the right of | on the left of | on the right of | at the left of | at the right of
@@ -199,32 +178,32 @@ in the center of | in the centre of | on the edge of | at the edge of | on the t
 on the bottom of | at the bottom of | back in | back on | back into | back onto | back to
 """)
 # Of those, the ones that also tell one thing from another: "put the mug on the plate next to the milk".
-BESIDE = _entries("""
+BESIDE = entries("""
 under | underneath | below | beneath | behind | beside | next to | near | in front of | above | between
 against | left of | right of | to the left of | to the right of | on the left of | on the right of
 at the left of | at the right of | on the left side of | on the right side of | to the left side of
 to the right side of
 """)
 # After any verb, these name where a thing is taken from.
-SOURCES = _entries("from | out of | off | off of | away from | from inside | from the top of | from within")
+SOURCES = entries("from | out of | off | off of | away from | from inside | from the top of | from within")
 # After a verb of bringing, "to" names where a thing goes.
-CARRYING = _words("bring bringing take carry fetch fetching give deliver get hand handing pass passing")
-GOALS = _entries("to | over to | back to")
+CARRYING = words("bring bringing take carry fetch fetching give deliver get hand handing pass passing")
+GOALS = entries("to | over to | back to")
 # After these, "to" and "from" belong to a relation: "closest to", "farthest from".
-TOUCHING = _words("next close closer closest nearest nearer adjacent something")
-APART = _words("far farther farthest further furthest away distant")
-ABBREVIATIONS = _words("dr mr mrs ms st no vs co inc jr sr")
+TOUCHING = words("next close closer closest nearest nearer adjacent something")
+APART = words("far farther farthest further furthest away distant")
+ABBREVIATIONS = words("dr mr mrs ms st no vs co inc jr sr")
 # ... unless a side follows, which belongs to the phrase: "second from the left", "on the right".
-SIDES = _words("""
+SIDES = words("""
 left right top bottom front back far middle center centre end side ground you
 """)
 
-PARTICLES = _words("up down out off over away back")
-PRONOUNS = _words("""
+PARTICLES = words("up down out off over away back around")
+PRONOUNS = words("""
 it them me us you him he she they i itself themselves something somewhere there here
 """)
 
-DETERMINERS = _words("""
+DETERMINERS = words("""
 the a an this that these those my your his her its our their all every everything each both any anything
 some several many few one two three four five six seven eight nine ten eleven twelve another other me us
 it them him what whatever
@@ -235,28 +214,28 @@ NUMBERS = {
         ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
     )
 }
-UNITS = _words("""
+UNITS = words("""
 liter litre liters litres l ml cl kg g gram grams oz ounce cm mm inch inches watt volt percent
 """)
-BEFORE_NOUNS = _words("the my your our these those all any")
+BEFORE_NOUNS = words("the my your our these those all any")
 # Before a number these do not hide it: "exactly two mugs", "the other two mugs".
-BEFORE_NUMBERS = BEFORE_NOUNS | _words("""
+BEFORE_NUMBERS = BEFORE_NOUNS | words("""
 other first last next nearest closest farthest furthest leftmost rightmost left right top bottom upper lower front
 back biggest largest smallest tallest shortest longest remaining exactly precisely only just
 """)
-BOUNDS = _entries("up to | at most | at least | no more than | not more than | no less than | no fewer than")
+BOUNDS = entries("up to | at most | at least | no more than | not more than | no less than | no fewer than")
 DOZENS = {"": 12, "a": 12, "half a": 6, "half": 6, "a half": 6}  # what stands before "dozen"
-PLURAL_WORDS = _words("""
+PLURAL_WORDS = words("""
 all every everything each any anything these those several some many few various
 """)
-SOLE_PAIRS = _words("""
+SOLE_PAIRS = words("""
 scissors pliers tongs glasses sunglasses tweezers shears trousers pants jeans shorts binoculars
 """)
-WORN = _words("""
+WORN = words("""
 my your his her reading safety swimming prescription protective sun eye
 """)  # before "glasses": a pair, and no drinking glasses
-ALL_OF_THEM = _entries("all of them | all of those | all of these | both of them | each of them | every one of them")
-IRREGULAR_PLURALS = _words("""
+ALL_OF_THEM = entries("all of them | all of those | all of these | both of them | each of them | every one of them")
+IRREGULAR_PLURALS = words("""
 people children men women mice dice geese feet teeth fish oxen cacti fungi sheep leaves
 """)
 IRREGULAR_SINGULARS = {
@@ -264,22 +243,22 @@ IRREGULAR_SINGULARS = {
     "knives": "knife", "loaves": "loaf", "leaves": "leaf", "shelves": "shelf", "feet": "foot", "teeth": "tooth",
     "cookies": "cookie",
 }  # fmt: skip
-SINGULAR_S = _words("""
+SINGULAR_S = words("""
 gas lens canvas atlas christmas molasses bus plus always this its us his yes is has was chess swiss
 cheerios pringles doritos oreos skittles pocky cheez-its series species news chassis iris asparagus hummus
 citrus cactus left-most lays starbucks kleenex levis mars
 """)
 
-CONJUNCTIONS = _entries("""
-and | & | plus | as well as | along with | together with | or | nor | but | then | and then | and also
+CONJUNCTIONS = entries("""
+and | & | + | plus | as well as | along with | together with | or | nor | but | then | and then | and also
 and after that | after that | followed by | and finally | but also | and then also
 """)
-EXCEPT = _entries("""
+EXCEPT = entries("""
 except | except for | except from | excepting | excluding | apart from | other than | rather than
 instead of | aside from | but not | and not | or not | but no | and definitely not
 """)
 NEGATIONS = (
-    _entries("""
+    entries("""
 i don't want | i do not want | i dont want | i don't need | i do not need | we don't want | don't want
 i don't like | i do not like | i dont like | we don't like | we do not like | we dont like | i hate | we hate
 be careful not to | careful not to | make sure not to | be sure not to | try not to
@@ -292,28 +271,28 @@ do not touch | don't ever
 """)
     | EXCEPT
 )
-EVERYTHING = _words("everything anything all every each everyone whatever any")
-WHATEVER = _entries("""
+EVERYTHING = words("everything anything all every each everyone whatever any")
+WHATEVER = entries("""
 what is | what's | what are | what's there | what is there | whatever is | whatever's | what do you see
 what can you see | what do you have
 """)
-ONLY = _entries("nothing but | nothing else but | nothing except | nothing else except | nothing other than | none but")
+ONLY = entries("nothing but | nothing else but | nothing except | nothing else except | nothing other than | none but")
 
 # A part that begins with one of these goes on with the phrase before it.
-CONTINUERS = _words("""
+CONTINUERS = words("""
 that which who whose is are was were isn't aren't has have with in into on onto at of inside under underneath below
 above over behind beside next near nearest closest between left right leftmost rightmost in-front facing
 standing lying sitting being to by from made containing wearing holding against beneath upon touching
 """)
 # What they are followed by belongs to them: "standing alone", "turned off", "rolled up".
-POSTURES = _words("""
+POSTURES = words("""
 standing lying laying sitting leaning hanging facing looking pointing turned flipped tipped knocked rolled folded
 switched powered plugged upside
 """)
-COPULAS = _words("is are was were be being that's it's isn't aren't which's looks")
+COPULAS = words("is are was were be being that's it's isn't aren't which's looks")
 
 # "X and Y" that names one thing: a dish, a flavour, a make.
-COMPOUNDS = _entries("""
+COMPOUNDS = entries("""
 macaroni cheese | mac cheese | fish chips | pork beans | beans franks | franks beans | cookies cream
 gin tonic | salt vinegar | honey mustard | cheese onion | cheese crackers | cheese chive | sweet sour
 sour cream | cream onion | sour-cream onion | head shoulders | arm hammer | arm-and hammer | surf turf
@@ -322,20 +301,20 @@ procter gamble | strawberries cream | spaghetti meatballs | biscuits gravy | mix
 bang olufsen | rum coke
 """)
 # "X and Y" that names one thing where a noun follows: "the salt and pepper shaker", but "the salt and pepper".
-PAIRED = _entries("""
+PAIRED = entries("""
 salt pepper | bread butter | butter jelly | jelly jam | ham eggs | eggs ham | bacon eggs | rice beans
 oil vinegar | vinegar oil | milk honey | ham cheese | peas carrots | nuts bolts | nut bolt | cup saucer
 mortar pestle | hook loop | lock key | bow arrow | chips salsa | chips dip | lemon lime | knife fork
 washer nut | dustpan brush
 """)
 
-COLOURS = _words("""
+COLOURS = words("""
 red green blue yellow white black brown purple pink grey gray violet turquoise cyan magenta beige golden
 silvery teal maroon navy transparent clear dark light bright striped dotted colorful colourful reddish
 greenish bluish
 """)
-NOUN_COLOURS = _words("orange lime peach olive gold silver chocolate cream rose plum mint")
-ADJECTIVES = COLOURS | _words("""
+NOUN_COLOURS = words("orange lime peach olive gold silver chocolate cream rose plum mint")
+ADJECTIVES = COLOURS | words("""
 big bigger biggest small smaller smallest large larger largest tall taller tallest short shorter shortest
 long longer longest thin thick wide narrow tiny huge little heavy round flat full open closed clean dirty
 new old shiny matte wooden metallic plastic ceramic rectangular cylindrical circular oval spherical soft
@@ -345,7 +324,7 @@ warm half-full
 """)
 
 # A particle after one of these is no verb's: "at the back", "that is off", "farthest away".
-THE = _words("the")
-BEFORE_PARTICLES = THE | COPULAS | APART | _words("at in on from to near toward towards")
+THE = words("the")
+BEFORE_PARTICLES = THE | COPULAS | APART | words("at in on from to near toward towards")
 # "left of", "nearest the", "closest me"; but "left mug" and "left one".
-AFTER_SIDES = CONTINUERS | OBJECTS | _words("me us it them him")
+AFTER_SIDES = CONTINUERS | OBJECTS | words("me us it them him")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from refseg_ros.core import lexicon as lex
+from refseg_ros.core.word_tables import longest
 
 
 class Number(Enum):
@@ -41,7 +42,7 @@ def number_of(low: list[str]) -> tuple[Number, int | None]:
 
 def bound_at(low: list[str], i: int) -> int:
     """How many words of "up to", "at least" stand at i, before a number; 0 for none."""
-    n = lex.longest(low, i, lex.BOUNDS)
+    n = longest(low, i, lex.BOUNDS)
     return n if n and i + n < len(low) and _value(low[i + n]) is not None else 0
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from refseg_ros.core import lexicon as lex
 from refseg_ros.core.corrections import ADDING, JOINT, correction_at, refusal, takes_back
+from refseg_ros.core.word_tables import longest
 
 
 @dataclass
@@ -37,12 +38,12 @@ def split(words: list[str]) -> list[Part]:
                 raise refusal()
         elif low[i] == ",":
             joint, n = ",", 1
-        elif only := lex.longest(low, i, lex.ONLY):  # "nothing but the mug" asks for the mug
+        elif only := longest(low, i, lex.ONLY):  # "nothing but the mug" asks for the mug
             i += only
             continue
-        elif n := lex.longest(low, i, lex.EXCEPT):
+        elif n := longest(low, i, lex.EXCEPT):
             joint = "except"
-        elif n := lex.longest(low, i, lex.CONJUNCTIONS):
+        elif n := longest(low, i, lex.CONJUNCTIONS):
             joint, n = ("", 0) if joins_nothing(low, i) else (" ".join(low[i : i + n]), n)
         elif low[i] == "not" and 0 < i < len(low) - 1 and low[i - 1] not in lex.COPULAS:
             joint, n = ("not", 1) if low[i + 1] in lex.DETERMINERS else ("", 0)
@@ -72,17 +73,17 @@ def _noun_at(low: list[str], k: int) -> bool:
     if k >= len(low) or low[k] in lex.CONTINUERS | lex.PARTICLES | lex.PRONOUNS | lex.DETERMINERS | {",", "for"}:
         return False
     tables = (lex.CONJUNCTIONS, lex.CLOSERS, lex.PLACES, lex.SOURCES, lex.GOALS, lex.CORRECTIONS, lex.SOFT_CORRECTIONS)
-    return not any(lex.longest(low, k, table) for table in tables)
+    return not any(longest(low, k, table) for table in tables)
 
 
 def _two_colours(low: list[str], i: int) -> bool:
     """Whether the "and" at i joins two colours of one thing: "left of the red and white mug"."""
     colours = lex.COLOURS | lex.NOUN_COLOURS
     after = low[i + 2] if i + 2 < len(low) else ","
-    goes_on = after != "," and not lex.longest(low, i + 2, lex.CONJUNCTIONS) and after not in lex.CONTINUERS
+    goes_on = after != "," and not longest(low, i + 2, lex.CONJUNCTIONS) and after not in lex.CONTINUERS
     return i > 0 and low[i - 1] in colours and i + 1 < len(low) and low[i + 1] in colours and goes_on
 
 
 def _sets_off(low: list[str], i: int) -> bool:
     """Whether the "and" at i belongs to an opener: "go and get", "be so kind and bring"."""
-    return any(lex.longest(low, i + 1 - n, lex.OPENERS) == n for n in range(2, min(5, i + 1) + 1))
+    return any(longest(low, i + 1 - n, lex.OPENERS) == n for n in range(2, min(5, i + 1) + 1))

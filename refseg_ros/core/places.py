@@ -9,23 +9,26 @@ from __future__ import annotations
 
 from refseg_ros.core import lexicon as lex
 from refseg_ros.core.number import bound_at
-from refseg_ros.core.ways import without_distance, without_way
+from refseg_ros.core.ways import without_distance, without_grip, without_way
+from refseg_ros.core.word_tables import longest
 
 
 def thing_and_place(words: list[str], verb: str) -> list[list[str]]:
     """[words] or [thing, place], and a place for each side of a "between". verb: the verb in force, lower case."""
-    low = [w.lower() for w in words]
     if not verb:
         return [words]
+    words = without_grip(words)
+    low = [w.lower() for w in words]
     cuts: list[tuple[int, int]] = []
     for i in range(len(low)):
         if cuts and i < sum(cuts[-1]):
             continue
-        n = lex.longest(low, i, lex.SOURCES)
+        n = longest(low, i, lex.SOURCES)
         n = 0 if low[i] in ("from", "away") and i and low[i - 1] in lex.APART else n
-        n = n or (lex.longest(low, i, lex.PLACES) if verb in lex.PLACING else 0)
-        n = n or (lex.longest(low, i, lex.GOALS) if verb in lex.CARRYING and not beside(low, i) else 0)
-        n = n or (lex.longest(low, i, lex.SWAPPED) if verb in lex.SWAPPING else 0)
+        n = n or (longest(low, i, lex.PLACES) if verb in lex.PLACING else 0)
+        n = n or (longest(low, i, lex.GOALS) if verb in lex.CARRYING and not beside(low, i) else 0)
+        n = n or (longest(low, i, lex.SWAPPED) if verb in lex.SWAPPING else 0)
+        n = n or int(low[i] == "with" and verb in lex.TOOLED and low[-1] in lex.TOOLS)
         n = 0 if i and bound_at(low, i - 1) else n  # "bring up to three cups"
         if n and i + n < len(low) and not (low[i] == "of" and i) and _names_a_place(low[i + n :]):
             cuts.append((i, n))
@@ -50,7 +53,7 @@ def place_refused(words: list[str], verb: str) -> tuple[list[str], list[str]]:
 
 def preposition_at(low: list[str], i: int) -> int:
     """How many words of a preposition that may name a place stand at i."""
-    return max(lex.longest(low, i, table) for table in (lex.PLACES, lex.SOURCES, lex.GOALS))
+    return max(longest(low, i, table) for table in (lex.PLACES, lex.SOURCES, lex.GOALS))
 
 
 def beside(low: list[str], i: int) -> bool:
@@ -63,7 +66,7 @@ def _names_a_place(rest: list[str]) -> bool:
     named = [w for w in rest if w not in lex.DETERMINERS]
     if not named or rest[0] in ("it", "them") or named[0] not in lex.SIDES:
         return bool(named) and rest[0] not in ("it", "them")
-    ended = len(named) == 1 or lex.longest(named, 1, lex.CLOSERS) or named[1] in lex.CONTINUERS | lex.PARTICLES
+    ended = len(named) == 1 or longest(named, 1, lex.CLOSERS) or named[1] in lex.CONTINUERS | lex.PARTICLES
     return not (ended or named[1] in (",", "of", "side", "edge", "and", "for"))
 
 
@@ -75,7 +78,7 @@ def _pronoun_place(low: list[str], verb: str) -> int:
     if low[-1] not in ("it", "them") or "with" in low:
         return len(low)
     tables = (lex.SOURCES, lex.PLACES) if verb in lex.PLACING else (lex.SOURCES,)
-    return next((k for k in range(1, end) if any(lex.longest(low, k, t) == end - k for t in tables)), len(low))
+    return next((k for k in range(1, end) if any(longest(low, k, t) == end - k for t in tables)), len(low))
 
 
 def _where(low: list[str], cuts: list[tuple[int, int]]) -> tuple[int, int]:

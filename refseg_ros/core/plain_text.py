@@ -21,6 +21,7 @@ _SPECIAL = re.compile(
     r"|\[\s*/?\s*[A-Z][A-Z_]*[0-9]*\s*\]|\[\s*/?\s*(?:seg|rej|cls|sep|mask|pad|unk|inst|box|loc|image|img)[0-9]*\s*\]",
 )
 _TOKENS = re.compile(r"[,;:!?()\"\[\]{}]|[^\s,;:!?()\"\[\]{}]+")
+_LISTED = re.compile(r"(?:^|(?<=\s))(\d{1,2})[.)](?=\s)(?!\s+\1[.)])")  # not the first 2 of "block 2. 2. the mug"
 _STOPS = frozenset(";!?")
 _COMMAS = frozenset(",:()")
 
@@ -58,7 +59,7 @@ def checked(text: str) -> str:
 def sentences(text: str) -> list[list[str]]:
     """Sentences as lists of words and ",". Noise is dropped; dots end a sentence only at a word's end."""
     out: list[list[str]] = [[]]
-    for line in re.split(r"[\n\r]+", text):
+    for line in re.split(r"[\n\r]+", _unnumbered(text)):
         for token in _TOKENS.findall(line):
             if token in _STOPS:
                 out.append([])
@@ -74,3 +75,17 @@ def sentences(text: str) -> list[list[str]]:
                     out.append([])
         out.append([])
     return [s for s in out if any(w != "," for w in s)]
+
+
+def _unnumbered(text: str) -> str:
+    """The text without the numbers of a list: "1. the mug 2. the bowl"; the items are sentences."""
+    awaited = 1
+
+    def replaced(number: re.Match[str]) -> str:
+        nonlocal awaited
+        if int(number[1]) != awaited:
+            return number[0]
+        awaited += 1
+        return ";"
+
+    return _LISTED.sub(replaced, text) if re.match(r"\s*1[.)]\s", text) else text

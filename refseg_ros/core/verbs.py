@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from refseg_ros.core import lexicon as lex
 from refseg_ros.core.number import bound_at
+from refseg_ros.core.word_tables import longest
 
 _NO_VERBS = frozenset().union(
     lex.NO_VERBS, lex.CONTINUERS, lex.ADJECTIVES, lex.NUMBERS, lex.PLURAL_WORDS, lex.DETERMINERS, lex.PRONOUNS,
@@ -15,9 +16,9 @@ _NO_NOUNS = lex.CONTINUERS | lex.COPULAS | lex.PRONOUNS | lex.PARTICLES | {"we",
 
 def verb_at(low: list[str], i: int) -> int:
     """How many words of a verb of the lexicon stand at i; 0 when they may be a noun or an adjective."""
-    if n := lex.longest(low, i, lex.VERBS):
+    if n := longest(low, i, lex.VERBS):
         return n - 1 if n > 1 and bound_at(low, i + n - 1) else n  # "pick up to three cups"
-    n = lex.longest(low, i, lex.MAYBE_VERBS)
+    n = longest(low, i, lex.MAYBE_VERBS)
     follows = low[i + n] if n and i + n < len(low) else ""
     return n if follows in lex.DETERMINERS or follows.isdigit() else 0
 
@@ -40,7 +41,7 @@ def unknown_verb_at(low: list[str], i: int) -> int:
 
 def opener_at(low: list[str], i: int, then: list[str]) -> int:
     """How many words of an opener stand at i. then: the words of the part that follows."""
-    n = lex.longest(low, i, lex.OPENERS, 8)
+    n = longest(low, i, lex.OPENERS, 8)
     if n != 1:
         return n
     if low[i] == "robot":
@@ -58,4 +59,4 @@ def asks(low: list[str]) -> bool:
 
 def _addressed(low: list[str], i: int) -> bool:
     """Whether what stands at i is said to somebody who is to do something."""
-    return bool(verb_at(low, i) or unknown_verb_at(low, i) or lex.longest(low, i, lex.OPENERS | lex.NEGATIONS))
+    return bool(verb_at(low, i) or unknown_verb_at(low, i) or longest(low, i, lex.OPENERS | lex.NEGATIONS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from refseg_ros.core import lexicon as lex
+from refseg_ros.core.word_tables import Entries
 
 # After these, a direction or a distance belongs to them: "the mug that is to the left", "a ruler of 10 cm".
 _OWNERS = lex.COPULAS | {"that", "which", "the", "a", "an", "of", "on", "at", "in", "from"}
@@ -13,6 +14,14 @@ def without_way(words: list[str], verb: str) -> list[str]:
     low = [w.lower() for w in words]
     end = _before_direction(low) if verb in lex.MOVING else len(low)
     return without_distance(words[:end], verb)
+
+
+def without_grip(words: list[str]) -> list[str]:
+    """The words without where to take hold at their end: "by its handle"."""
+    low = [w.lower() for w in words]
+    k = low.index("by") if "by" in low[1:] else len(low)
+    own = low[k + 1 : k + 2] in (["its"], ["their"]) or (low[k + 1 : k + 2] == ["the"] and low[-1] in lex.GRIPS)
+    return words[:k] if own and len(low) - k <= 4 else words
 
 
 def without_distance(words: list[str], verb: str) -> list[str]:
@@ -37,7 +46,7 @@ def _before_distance(low: list[str]) -> int:
     return len(low) - int(bool(low) and low[-1].endswith(("cm", "mm")) and _number(low[-1].rstrip("cm")))
 
 
-def _ending(low: list[str], table: lex.Entries) -> int:
+def _ending(low: list[str], table: Entries) -> int:
     """Length of the longest entry of a table that the words end in; 0 when there is none."""
     return next((n for n in range(min(3, len(low)), 0, -1) if tuple(low[-n:]) in table), 0)
 
