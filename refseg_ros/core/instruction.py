@@ -167,6 +167,12 @@ def _nounless(low: list[str], then: list[str]) -> bool:
     return bool(body) and all(w in lex.ADJECTIVES or (colour_next and w in lex.NOUN_COLOURS) for w in body)
 
 
+def _has_it_too(before: list[str], low: list[str]) -> bool:
+    """Whether a part goes on with what a thing has: "the bottle with the red cap" "and white label"."""
+    cut = max((k for k, w in enumerate(before) if k and w in ("with", "has", "having")), default=0)
+    return bool(cut) and low[-1] in lex.FEATURES and low[0] not in lex.DETERMINERS - {"a", "an"}
+
+
 def _joined(parts: list[Part]) -> list[Part]:
     """Rejoin parts that one phrase was cut into, and lend a shared noun: "the red and the blue mug"."""
     out: list[Part] = []
@@ -189,13 +195,17 @@ def _joined(parts: list[Part]) -> list[Part]:
             bare = _nounless(before, low)
             free = low[0] not in lex.DETERMINERS
             qualifies = _goes_on(low) or (low[0] == "not" and _goes_on(low[1:]))
+            qualifies = qualifies or (part.joint == "and" and _has_it_too(before, low))
             if (between and part.joint == "and") or (bare and free) or qualifies:
                 glue = [","] if part.joint == "," else [part.joint]
                 last.words += (glue if part.joint in (",", "and", "or", "nor", "but", "&") else ["and"]) + part.words
                 continue
             if bare and not free:
                 noun = [w for k, w in enumerate(part.words) if any(v not in lex.ADJECTIVES for v in low[1 : k + 1])]
-                last.words += noun
+                for k in range(len(out) - 1, -1, -1):  # "the red, the green and the blue mug"
+                    if out[k].negated != part.negated or not _nounless(out[k].low, low):
+                        break
+                    out[k].words += noun
         out.append(part)
     for part in out[:-1]:
         if part.low[0] in ("both", "either") and len(part.words) > 1 and part.low[1] in lex.DETERMINERS:
@@ -209,6 +219,9 @@ def _refines(out: list[Part], part: Part) -> bool:
     if of is None:
         return False
     thing = thing_and_place(of.words, of.verb)[0]
+    if of.low in (["that"], ["this"], ["those"], ["these"]):  # "hand me that, the one next to the bowl"
+        of.words = part.words
+        return True
     more = refined(thing, _trim(part.words)) if thing else []
     of.words = more + of.words[len(thing) :] if more else of.words
     return bool(more)

@@ -29,7 +29,11 @@ that will be all | that'll be all | don't worry | do not worry | dont worry | th
 there we go | here we go | it's okay | it's ok | it's fine | it's urgent | it is urgent | i'm in a hurry
 you're welcome | how are you | yeah | yep | sure | of course | good robot | robot | stop | stop it | stop there
 come back | come here | come over | come over here | stay | stay there | stay here | if there is none
-if there are none | if not | otherwise stop
+if there are none | if not | otherwise stop | if there isn't one | if there isn't any | if there aren't any
+if there is no such thing | if it's not there | if it isn't there | if you can't find it | if you can't find one
+if you cannot find it | if you cannot find one | if you don't see it | if you don't see one | if it's missing
+go back | go there | go home | go away | turn around | i'm thirsty | i am thirsty | i'm hungry | i am hungry
+i'm cold | i am cold | i'm hot | i am hot | i'm tired | i am tired | it's hot | it's cold | it's dark | it's late
 """)
 
 # Dropped at the start of a part of the instruction.
@@ -59,7 +63,10 @@ what sort of | i think | i think that | i believe | i believe that | i guess | i
 did you see | where did i put | where did you put | where did i leave | where did you leave | where have i put
 where have you put | do you know where | any idea where | can you tell me where | do you know where is
 if there is | if there's | if there are | if you see | if you can see | if you find | there should be
-there must be | there might be | how big is | how big are | how small is | how tall is | how tall are | how long is
+there must be | there might be | there's | you see | only if you see | only if there is | only if there's | if
+what i want is | what i need is | all i want is | all i need is | yo | listen | hey there | hi there
+go back and | come back and | go over and | go over there and | walk over and
+how big is | how big are | how small is | how tall is | how tall are | how long is
 how wide is | how heavy is | how heavy are | how far is | how far away is | how old is | how full is | how hot is
 """)
 
@@ -157,7 +164,7 @@ further | a bit further | a little further | further away | farther | farther aw
 """)
 LENGTHS = words("""
 cm mm centimeter centimeters centimetre centimetres millimeter millimeters millimetre millimetres inch inches meter
-metre meters metres foot feet
+metre meters metres foot feet degree degrees
 """)
 SWAPPING = words("swap exchange replace fill")  # "swap X for Y", "replace X with Y", "fill the glass with water"
 SWAPPED = entries("with | for")
@@ -165,6 +172,13 @@ SWAPPED = entries("with | for")
 TOOLED = words("cut chop slice peel wipe clean scrub wash dry sweep stir mix scoop spread")
 TOOLS = words("""
 knife scissors shears sponge cloth towel rag brush broom mop tissue napkin spoon fork whisk spatula ladle
+""")
+DURATIONS = words("second seconds minute minutes sec secs min moment while")  # "hold the mug for 5 seconds"
+HANDS = words("hand hands arm arms gripper grippers fingers")  # "with your left hand"
+# "the bottle with a red cap and a white label" is one thing.
+FEATURES = words("""
+cap caps label labels lid lids handle handles logo logos sticker stickers pattern patterns rim stripe stripes dot dots
+text lettering letters writing print spout straw cork tag band
 """)
 # "take the pan by the handle": how to take it.
 GRIPS = words("handle handles rim neck edge edges side sides top stem base lid body corner corners")
@@ -250,7 +264,7 @@ citrus cactus left-most lays starbucks kleenex levis mars
 """)
 
 CONJUNCTIONS = entries("""
-and | & | + | plus | as well as | along with | together with | or | nor | but | then | and then | and also
+and | & | + | and/or | plus | as well as | along with | together with | or | nor | but | then | and then | and also
 and after that | after that | followed by | and finally | but also | and then also
 """)
 EXCEPT = entries("""

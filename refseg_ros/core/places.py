@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from refseg_ros.core import lexicon as lex
 from refseg_ros.core.number import bound_at
-from refseg_ros.core.ways import without_distance, without_grip, without_way
+from refseg_ros.core.ways import without_distance, without_manner, without_way
 from refseg_ros.core.word_tables import longest
 
 
@@ -17,7 +17,7 @@ def thing_and_place(words: list[str], verb: str) -> list[list[str]]:
     """[words] or [thing, place], and a place for each side of a "between". verb: the verb in force, lower case."""
     if not verb:
         return [words]
-    words = without_grip(words)
+    words = without_manner(words)
     low = [w.lower() for w in words]
     cuts: list[tuple[int, int]] = []
     for i in range(len(low)):

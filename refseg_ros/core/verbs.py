@@ -46,6 +46,8 @@ def opener_at(low: list[str], i: int, then: list[str]) -> int:
         return n
     if low[i] == "robot":
         return int(i + 1 == len(low) or low[i + 1] in lex.DETERMINERS or _addressed(low, i + 1))  # no "robot vacuum"
+    if low[i] == "if":
+        return int(low[i + 1 : i + 2] != [] and low[i + 1] in lex.OBJECTS)
     if low[i] in ("first", "go"):
         rest = low[i + 1 :] or then
         return int(bool(rest) and (rest[0] in lex.OBJECTS or _addressed(rest, 0)))  # no "first mug from the left"

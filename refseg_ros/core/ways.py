@@ -16,12 +16,19 @@ def without_way(words: list[str], verb: str) -> list[str]:
     return without_distance(words[:end], verb)
 
 
-def without_grip(words: list[str]) -> list[str]:
-    """The words without where to take hold at their end: "by its handle"."""
+def without_manner(words: list[str]) -> list[str]:
+    """The words without how to do it at their end: "by its handle", "with your left hand", "for 5 seconds"."""
     low = [w.lower() for w in words]
-    k = low.index("by") if "by" in low[1:] else len(low)
-    own = low[k + 1 : k + 2] in (["its"], ["their"]) or (low[k + 1 : k + 2] == ["the"] and low[-1] in lex.GRIPS)
-    return words[:k] if own and len(low) - k <= 4 else words
+    k = max((k for k, w in enumerate(low) if k and w in ("by", "with", "for")), default=len(low))
+    said = low[k + 1 :]
+    if not said or len(said) > 3:
+        return words
+    ways = {
+        "by": said[0] in ("its", "their") or (said[0] == "the" and said[-1] in lex.GRIPS),
+        "with": said[-1] in lex.HANDS and said[0] in {"your", "both", "one", "the"},
+        "for": said[-1] in lex.DURATIONS and (said[0] in {"a", "one"} | set(lex.NUMBERS) or _number(said[0])),
+    }
+    return words[:k] if ways[low[k]] else words
 
 
 def without_distance(words: list[str], verb: str) -> list[str]:
